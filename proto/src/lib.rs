@@ -1,0 +1,13 @@
+//! The messages of the wire and of the disk, generated from `proto/`. No rule lives here.
+//!
+//! Named only at the edges: `vault/src/rpc`, `vault/src/raft`, `ctl/src/client.rs`.
+
+/// What `coffer` and `cofferd` say to each other.
+pub mod v1 {
+    tonic::include_proto!("coffer.v1");
+}
+
+/// What stands in the log and in snapshots, below the seal.
+pub mod stored {
+    tonic::include_proto!("coffer.stored.v1");
+}
