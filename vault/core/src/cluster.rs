@@ -1,0 +1,25 @@
+//! The cluster itself: its identity, its root certificate and its join tokens' secrets, sealed.
+
+use crate::id::{ClusterId, ObjectId};
+use crate::seal::{Kind, Place, Sealed};
+use crate::secret::Meta;
+
+/// What all managers agree on before anything else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    pub id: ClusterId,
+    pub meta: Meta,
+    /// The root certificate, exactly the bytes whose digest stands in the join tokens.
+    pub root_certificate: String,
+    pub root_key: Sealed,
+    pub worker_token: Sealed,
+    pub manager_token: Sealed,
+}
+
+impl Cluster {
+    /// Where one of the cluster's own sealed values belongs.
+    pub fn place(id: ClusterId, kind: Kind) -> Place {
+        let object: ObjectId = id.object();
+        Place { cluster: id, kind, object, version: 1 }
+    }
+}

@@ -1,0 +1,254 @@
+//! Sealing of values: the one place where a plain value becomes a sealed one, and back.
+//!
+//! XChaCha20-Poly1305 with random 24-byte nonces. Each sealed value is bound to its place: cluster, kind,
+//! object, version and epoch (`docs/formats.md`, "Sealed values"). Which key belongs to an epoch is the
+//! shell's to know.
+
+use std::sync::Arc;
+
+use chacha20poly1305::aead::{AeadInOut, KeyInit};
+use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
+use zeroize::Zeroizing;
+
+use crate::id::{ClusterId, ObjectId};
+use crate::limits::SECRET_BYTES_END;
+
+/// Bytes of a data key.
+pub const KEY_BYTES: usize = 32;
+/// Bytes of a nonce.
+pub const NONCE_BYTES: usize = 24;
+/// Bytes that sealing adds.
+pub const TAG_BYTES: usize = 16;
+
+/// The generation of a data key, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Epoch(pub u32);
+
+/// A value in the clear. Has no Debug, Clone or comparison, on purpose.
+pub struct Plaintext(Zeroizing<Box<[u8]>>);
+
+/// A secret's value that Swarm's limits do not allow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("secret data must be larger than 0 and less than {SECRET_BYTES_END} bytes")]
+pub struct SecretSizeError;
+
+impl Plaintext {
+    /// Takes the bytes over; they are wiped with this value.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes.into_boxed_slice()))
+    }
+
+    /// Takes a secret's value, 1 to 511,999 bytes.
+    pub fn secret(bytes: Vec<u8>) -> Result<Self, SecretSizeError> {
+        let value = Self::new(bytes);
+        if (1..SECRET_BYTES_END).contains(&value.expose().len()) {
+            Ok(value)
+        } else {
+            Err(SecretSizeError)
+        }
+    }
+
+    /// The bytes.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A data key that lives elsewhere, in guarded pages.
+#[derive(Clone, Copy)]
+pub struct DataKey<'a> {
+    /// Which generation it is.
+    pub epoch: Epoch,
+    /// Its bytes.
+    pub bytes: &'a [u8; KEY_BYTES],
+}
+
+/// What a sealed value is. The numbers are sealed along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    SecretValue = 1,
+    RootKey = 2,
+    WorkerToken = 3,
+    ManagerToken = 4,
+}
+
+impl Kind {
+    const fn number(self) -> u8 {
+        match self {
+            Self::SecretValue => 1,
+            Self::RootKey => 2,
+            Self::WorkerToken => 3,
+            Self::ManagerToken => 4,
+        }
+    }
+}
+
+/// Where a sealed value belongs. Opening it as if it belonged elsewhere fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub cluster: ClusterId,
+    pub kind: Kind,
+    pub object: ObjectId,
+    pub version: u32,
+}
+
+impl Place {
+    /// What is authenticated along with the value. Every part has a fixed length.
+    fn associated_data(&self, epoch: Epoch) -> Vec<u8> {
+        let mut data = Vec::with_capacity(80);
+        data.extend_from_slice(b"coffer value v1\0");
+        data.extend_from_slice(self.cluster.object().as_bytes());
+        data.push(self.kind.number());
+        data.extend_from_slice(self.object.as_bytes());
+        data.extend_from_slice(&self.version.to_le_bytes());
+        data.extend_from_slice(&epoch.0.to_le_bytes());
+        data
+    }
+}
+
+/// A sealed value. Says nothing but its length, so it may be shown and compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Which data key opens it.
+    pub epoch: Epoch,
+    pub nonce: [u8; NONCE_BYTES],
+    /// The text and its tag.
+    pub text: Arc<[u8]>,
+}
+
+impl Sealed {
+    /// Bytes of the value inside.
+    pub fn value_len(&self) -> usize {
+        self.text.len().saturating_sub(TAG_BYTES)
+    }
+}
+
+/// A sealed value that does not open: another key, another place, or altered bytes. Which of them is
+/// not said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("sealed value does not open")]
+pub struct OpenError;
+
+/// Seals a value for its place. The nonce must never have been used before; random ones never are.
+///
+/// # Panics
+/// Never: a value is far below the cipher's limit of 256 GiB.
+pub fn seal(
+    key: DataKey<'_>,
+    place: &Place,
+    nonce: [u8; NONCE_BYTES],
+    value: &Plaintext,
+) -> Sealed {
+    let mut text = Vec::with_capacity(value.expose().len().saturating_add(TAG_BYTES));
+    text.extend_from_slice(value.expose());
+    let data = place.associated_data(key.epoch);
+    let tag = XChaCha20Poly1305::new(key.bytes.into())
+        .encrypt_inout_detached(&XNonce::from(nonce), &data, text.as_mut_slice().into())
+        .expect("a value is far below the cipher's limit of 256 GiB");
+    text.extend_from_slice(&tag);
+    Sealed { epoch: key.epoch, nonce, text: text.into() }
+}
+
+/// Opens a sealed value into a buffer of exactly `value_len()` bytes, all or nothing: on failure the
+/// buffer holds zeros.
+pub fn open_into(
+    key: DataKey<'_>,
+    place: &Place,
+    sealed: &Sealed,
+    value: &mut [u8],
+) -> Result<(), OpenError> {
+    let (text, tag) = sealed.text.split_last_chunk::<TAG_BYTES>().ok_or(OpenError)?;
+    if key.epoch != sealed.epoch || value.len() != text.len() {
+        return Err(OpenError);
+    }
+    value.copy_from_slice(text);
+    let data = place.associated_data(key.epoch);
+    let opened = XChaCha20Poly1305::new(key.bytes.into()).decrypt_inout_detached(
+        &XNonce::from(sealed.nonce),
+        &data,
+        (&mut *value).into(),
+        &Tag::from(*tag),
+    );
+    opened.map_err(|_| {
+        value.fill(0);
+        OpenError
+    })
+}
+
+/// Opens a sealed value.
+pub fn open(key: DataKey<'_>, place: &Place, sealed: &Sealed) -> Result<Plaintext, OpenError> {
+    let mut value = Zeroizing::new(vec![0; sealed.value_len()].into_boxed_slice());
+    open_into(key, place, sealed, &mut value)?;
+    Ok(Plaintext(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use static_assertions::assert_not_impl_any;
+    use std::fmt::{Debug, Display};
+
+    assert_not_impl_any!(Plaintext: Debug, Display, Clone, PartialEq);
+    assert_not_impl_any!(DataKey<'static>: Debug, Display, PartialEq);
+
+    const KEY: DataKey<'static> = DataKey { epoch: Epoch(3), bytes: &[7; KEY_BYTES] };
+
+    fn place() -> Place {
+        Place {
+            cluster: ClusterId::from_entropy([1; 17]),
+            kind: Kind::SecretValue,
+            object: ObjectId::from_entropy([2; 17]),
+            version: 1,
+        }
+    }
+
+    fn sealed() -> Sealed {
+        seal(KEY, &place(), [9; NONCE_BYTES], &Plaintext::new(b"value".to_vec()))
+    }
+
+    #[test]
+    fn a_sealed_value_opens_at_its_place() {
+        assert_eq!(open(KEY, &place(), &sealed()).unwrap().expose(), b"value");
+    }
+
+    #[test]
+    fn a_sealed_value_opens_nowhere_else() {
+        let here = place();
+        for there in [
+            Place { cluster: ClusterId::from_entropy([8; 17]), ..here },
+            Place { kind: Kind::RootKey, ..here },
+            Place { object: ObjectId::from_entropy([8; 17]), ..here },
+            Place { version: 2, ..here },
+        ] {
+            assert!(open(KEY, &there, &sealed()).is_err(), "{there:?}");
+        }
+        for key in [DataKey { epoch: Epoch(4), ..KEY }, DataKey { bytes: &[8; KEY_BYTES], ..KEY }] {
+            assert!(open(key, &here, &sealed()).is_err(), "epoch {:?}", key.epoch);
+        }
+    }
+
+    #[test]
+    fn a_flipped_byte_is_refused_and_leaves_nothing_behind() {
+        for at in 0..sealed().text.len() {
+            let mut text = sealed().text.to_vec();
+            text[at] ^= 1;
+            let mut value = [1; 5];
+            let altered = Sealed { text: text.into(), ..sealed() };
+            assert_eq!(open_into(KEY, &place(), &altered, &mut value), Err(OpenError), "byte {at}");
+            assert_eq!(value, [0; 5], "byte {at}");
+        }
+    }
+
+    #[test]
+    fn text_shorter_than_a_tag_is_refused() {
+        let short = Sealed { text: Arc::from([1_u8; 15].as_slice()), ..sealed() };
+        assert!(open(KEY, &place(), &short).is_err());
+    }
+
+    #[test]
+    fn secret_values_keep_swarms_limits() {
+        for (len, fits) in [(0, false), (1, true), (511_999, true), (512_000, false)] {
+            assert_eq!(Plaintext::secret(vec![1; len]).is_ok(), fits, "{len} bytes");
+        }
+    }
+}
