@@ -1,0 +1,218 @@
+//! The life of one task on this node: files, namespaces, command, output, end.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use fusefs::{File, FileName, FileNameError};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::watch;
+use vault_core::id::TaskId;
+use vault_core::service::{Grant, Service};
+use vault_core::task::{Task, TaskState};
+
+use super::Setup;
+use super::delivery::DeliveryError;
+use super::logs::Logs;
+use super::reports::Reports;
+use crate::manager::{Manager, ValueError};
+use crate::raft::View;
+use crate::runner::output::Stream;
+use crate::runner::{self, LaunchError, LaunchSpec, RunningTask, TaskExit, TaskUser};
+
+/// How long a task may take to end after it was told to. Docker's default.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+const SIGTERM: i32 = 15;
+/// Dynamic users: numbers that no distribution gives to people, services or containers.
+const USERS_FIRST: u32 = 1_879_048_192;
+const OUTPUT_CHUNK: usize = 16 << 10;
+
+/// What a task is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Run,
+    Stop,
+}
+
+/// The dynamic users of this node's tasks: no two running tasks share one.
+#[derive(Clone, Default)]
+pub(super) struct Users(Arc<Mutex<BTreeSet<u32>>>);
+
+/// A user that is one task's, until this goes.
+pub(super) struct LentUser {
+    users: Users,
+    uid: u32,
+}
+
+impl Users {
+    pub(super) fn lend(&self) -> LentUser {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = (USERS_FIRST..u32::MAX).find(|uid| !taken.contains(uid));
+        let uid = free.expect("a node runs far fewer tasks than there are user numbers");
+        taken.insert(uid);
+        LentUser { users: self.clone(), uid }
+    }
+}
+
+impl Drop for LentUser {
+    fn drop(&mut self) {
+        self.users.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.uid);
+    }
+}
+
+/// Why a task did not start.
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    #[error("secret not found: {0}")]
+    SecretMissing(String),
+    #[error("secret {name}: {source}")]
+    Value { name: String, source: ValueError },
+    #[error("secret target {0}: {1}")]
+    Target(String, FileNameError),
+    #[error("starting the task failed: {0}")]
+    Delivery(#[from] DeliveryError),
+    #[error("starting the task failed: {0}")]
+    Admit(std::io::Error),
+    #[error("starting the task failed: {0}")]
+    Launch(#[from] LaunchError),
+}
+
+/// One task to run.
+pub(super) struct Job {
+    pub task: Arc<Task>,
+    pub service: Arc<Service>,
+    pub manager: Arc<Manager>,
+    pub setup: Arc<Setup>,
+    pub reports: Reports,
+    pub user: LentUser,
+}
+
+impl Job {
+    /// Runs the task to its end. Holding `orders` tells the agent that it is not over.
+    pub(super) async fn run(self, view: View, mut orders: watch::Receiver<Order>) {
+        let id = self.task.id;
+        let started = self.start(&view).await;
+        let (delivered, mut running) = match started {
+            Ok(started) => started,
+            Err(failed) => {
+                let code = match &failed {
+                    RunError::Launch(launch) => Some(launch.exit_code()),
+                    _ => None,
+                };
+                tracing::info!(task = %id, error = %failed, "task did not start");
+                self.reports.ended(id, TaskState::Rejected, &failed.to_string(), code);
+                return;
+            }
+        };
+        self.reports.running(id);
+        let outputs = gather(&self.setup.logs, id, &mut running);
+        let stop = running.stop_handle();
+        let mut stopping = false;
+        let exit = loop {
+            tokio::select! {
+                exit = running.wait() => break exit,
+                () = told_to_stop(&mut orders), if !stopping => {
+                    stopping = true;
+                    if let Err(error) = stop.stop(SIGTERM, STOP_GRACE).await {
+                        tracing::debug!(task = %id, %error, "task ended before it was stopped");
+                    }
+                }
+            }
+        };
+        outputs.await;
+        drop(delivered);
+        let (state, error, code) = ending(&exit, stopping);
+        self.reports.ended(id, state, &error, code);
+    }
+
+    async fn start(
+        &self,
+        view: &View,
+    ) -> Result<(super::delivery::Delivered, RunningTask), RunError> {
+        let files = self.service.spec.grants.iter().map(|grant| self.file(view, grant));
+        let files = files.collect::<Result<Vec<_>, _>>()?;
+        let (delivered, mount) = self.setup.delivery.deliver(files)?;
+        let spec = LaunchSpec {
+            command: self.service.spec.command.clone(),
+            env: self.service.spec.env.clone(),
+            workdir: PathBuf::from("/"),
+            user: if self.setup.is_rootless {
+                TaskUser::Rootless
+            } else {
+                TaskUser::Dynamic { uid: self.user.uid, gid: self.user.uid }
+            },
+            hide: self.setup.hide.clone(),
+        };
+        let prepared = runner::launch(&spec, mount).await?;
+        delivered.admit(prepared.init_pid()).map_err(RunError::Admit)?;
+        Ok((delivered, prepared.go().await?))
+    }
+
+    fn file(&self, view: &View, grant: &Grant) -> Result<File, RunError> {
+        let missing = || RunError::SecretMissing(grant.name.to_string());
+        let secret = view.state.secrets().get(grant.secret.object()).ok_or_else(missing)?;
+        let version = secret.current_version().ok_or_else(missing)?;
+        let value = self.manager.open_secret(secret, version);
+        let target = grant.target.as_str();
+        Ok(File {
+            name: FileName::parse(target)
+                .map_err(|source| RunError::Target(target.to_owned(), source))?,
+            uid: grant.uid,
+            gid: grant.gid,
+            mode: grant.mode,
+            object: secret.id.to_string(),
+            version: u64::from(version.number),
+            modified_ns: i64::try_from(version.created_at.nanos()).unwrap_or(i64::MAX),
+            content: Arc::new(
+                value.map_err(|source| RunError::Value { name: grant.name.to_string(), source })?,
+            ),
+        })
+    }
+}
+
+/// Done once the agent says so, or is gone.
+async fn told_to_stop(orders: &mut watch::Receiver<Order>) {
+    orders.wait_for(|order| *order == Order::Stop).await.map(drop).ok();
+}
+
+/// Reads a task's output into its ring until both streams have ended.
+fn gather(logs: &Logs, id: TaskId, running: &mut RunningTask) -> impl Future<Output = ()> + use<> {
+    let streams = running.take_output().map(|output| {
+        let out = tokio::spawn(copy(logs.clone(), id, Stream::Stdout, output.stdout));
+        let err = tokio::spawn(copy(logs.clone(), id, Stream::Stderr, output.stderr));
+        (out, err)
+    });
+    async move {
+        if let Some((out, err)) = streams {
+            // Both end with the task's last process; a panic in them was reported where it happened.
+            out.await.ok();
+            err.await.ok();
+        }
+    }
+}
+
+async fn copy(logs: Logs, id: TaskId, stream: Stream, mut from: impl AsyncRead + Unpin) {
+    let mut chunk = vec![0; OUTPUT_CHUNK];
+    while let Ok(length @ 1..) = from.read(&mut chunk).await {
+        logs.push(id, stream, &chunk[..length]);
+    }
+    logs.finish(id, stream);
+}
+
+/// How a task ended, in Swarm's terms.
+fn ending(exit: &TaskExit, stopping: bool) -> (TaskState, String, Option<i32>) {
+    let (failure, code) = match exit {
+        TaskExit::Exited(0) => (None, Some(0)),
+        TaskExit::Exited(code) => (Some(format!("task: non-zero exit ({code})")), Some(*code)),
+        TaskExit::Signalled(signal) => {
+            (Some(format!("task: ended by signal {signal}")), Some(128 + signal))
+        }
+        TaskExit::Lost(reason) => (Some(format!("task: lost: {reason}")), None),
+    };
+    match failure {
+        _ if stopping => (TaskState::Shutdown, String::new(), code),
+        None => (TaskState::Complete, String::new(), code),
+        Some(error) => (TaskState::Failed, error, code),
+    }
+}

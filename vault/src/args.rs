@@ -1,0 +1,65 @@
+//! What was typed on the command line of `cofferd`, or set in its environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// The daemon of a Coffer node. Every node runs it; `coffer swarm init` makes it a manager.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cofferd",
+    version,
+    after_help = "Example:\n  cofferd --state-dir /var/lib/coffer --run-dir /run/coffer"
+)]
+pub struct Args {
+    /// Where this node keeps its keys and its log. Made if it is not there; must be closed to others
+    #[arg(long, env = "COFFERD_STATE_DIR", value_name = "DIR", default_value = "/var/lib/coffer")]
+    pub state_dir: PathBuf,
+
+    /// Where the socket coffer.sock is made
+    #[arg(long, env = "COFFERD_RUN_DIR", value_name = "DIR", default_value = "/run/coffer")]
+    pub run_dir: PathBuf,
+
+    /// The node port. Recorded; nothing listens there while the cluster has a single manager
+    #[arg(
+        long,
+        env = "COFFERD_LISTEN_ADDR",
+        value_name = "IP:PORT",
+        default_value = "0.0.0.0:2377"
+    )]
+    pub listen_addr: SocketAddr,
+
+    /// Where others reach this node, if it is not what it listens on
+    #[arg(long, env = "COFFERD_ADVERTISE_ADDR", value_name = "IP:PORT")]
+    pub advertise_addr: Option<SocketAddr>,
+
+    /// Run as an ordinary user, as root of a user namespace of its own
+    #[arg(long, env = "COFFERD_ROOTLESS", default_value_t = false)]
+    pub rootless: bool,
+
+    /// How the log on standard error is written
+    #[arg(long, env = "COFFERD_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+
+    /// How much is logged
+    #[arg(long, env = "COFFERD_LOG_LEVEL", value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info)]
+    pub log_level: LogLevel,
+}

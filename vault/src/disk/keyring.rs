@@ -1,0 +1,110 @@
+//! The keyring: the data keys by epoch, in guarded pages, and their file under the disk key.
+//!
+//! Body of the file: count u32 | (epoch u32 | key 32) ..., epochs rising.
+
+use vault_core::seal::{DataKey, Epoch, KEY_BYTES};
+use vault_memory::{GuardError, Guarded};
+use zeroize::Zeroizing;
+
+use super::seal::{FileError, Form, array, open_file, seal_file};
+
+/// The file's name in the cluster's folder.
+pub const NAME: &str = "keyring";
+const FORM: Form = Form { magic: b"COFFRNG1", version: 1 };
+const ENTRY_BYTES: usize = 4 + KEY_BYTES;
+
+/// All data keys that values may still be sealed under.
+pub struct Keyring {
+    /// Ordered by epoch, never empty.
+    keys: Vec<(Epoch, Guarded)>,
+}
+
+/// A keyring that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    #[error("{0}")]
+    File(#[from] FileError),
+    #[error("no memory for the data keys")]
+    Memory(#[from] GuardError),
+}
+
+impl Keyring {
+    /// A keyring of one key; `fill` writes its random bytes in place.
+    pub fn first(fill: impl FnOnce(&mut [u8])) -> Result<Self, GuardError> {
+        Ok(Self { keys: vec![(Epoch(1), Guarded::filled(KEY_BYTES, fill)?)] })
+    }
+
+    /// The key that new values are sealed under.
+    pub fn newest(&self) -> DataKey<'_> {
+        let (epoch, key) = self.keys.last().expect("a keyring is never empty");
+        DataKey { epoch: *epoch, bytes: exposed(key) }
+    }
+
+    /// The key of an epoch, while values may still need it.
+    pub fn key(&self, epoch: Epoch) -> Option<DataKey<'_>> {
+        let (epoch, key) = self.keys.iter().find(|(known, _)| *known == epoch)?;
+        Some(DataKey { epoch: *epoch, bytes: exposed(key) })
+    }
+
+    /// The bytes of the keyring's file. The nonce must be random.
+    pub fn to_file(&self, disk_key: &[u8; 32], context: &[u8], nonce: [u8; 24]) -> Vec<u8> {
+        let mut body = Zeroizing::new(Vec::with_capacity(4 + self.keys.len() * ENTRY_BYTES));
+        let count = u32::try_from(self.keys.len()).expect("epochs are counted in 32 bits");
+        body.extend_from_slice(&count.to_le_bytes());
+        for (epoch, key) in &self.keys {
+            body.extend_from_slice(&epoch.0.to_le_bytes());
+            body.extend_from_slice(key.expose());
+        }
+        seal_file(FORM, disk_key, nonce, context, &body)
+    }
+
+    /// Reads the keyring's file.
+    pub fn parse(disk_key: &[u8; 32], context: &[u8], file: &[u8]) -> Result<Self, KeyringError> {
+        let body = open_file(NAME, FORM, disk_key, context, file)?;
+        let content = FileError::Content { file: NAME, offset: 40 };
+        if body.len() < 4 + ENTRY_BYTES || (body.len() - 4) % ENTRY_BYTES != 0 {
+            return Err(content.into());
+        }
+        let count = u32::from_le_bytes(array(&body, 0));
+        let mut keys: Vec<(Epoch, Guarded)> = Vec::new();
+        for entry in body[4..].chunks_exact(ENTRY_BYTES) {
+            let epoch = Epoch(u32::from_le_bytes(array(entry, 0)));
+            if keys.last().is_some_and(|(before, _)| *before >= epoch) {
+                return Err(content.into());
+            }
+            keys.push((epoch, Guarded::filled(KEY_BYTES, |key| key.copy_from_slice(&entry[4..]))?));
+        }
+        if u32::try_from(keys.len()).ok() != Some(count) {
+            return Err(content.into());
+        }
+        Ok(Self { keys })
+    }
+}
+
+fn exposed(key: &Guarded) -> &[u8; KEY_BYTES] {
+    key.expose().try_into().expect("data keys are made with 32 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use static_assertions::assert_not_impl_any;
+
+    assert_not_impl_any!(Keyring: Clone, std::fmt::Debug, std::fmt::Display, PartialEq);
+
+    #[test]
+    fn a_keyring_reads_as_it_was_written_and_no_other_way() {
+        let ring = Keyring::first(|key| key.fill(5)).unwrap();
+        let file = ring.to_file(&[1; 32], b"here", [2; 24]);
+        let read = Keyring::parse(&[1; 32], b"here", &file).ok().unwrap();
+        assert_eq!(read.newest().bytes, &[5; 32]);
+        assert!(read.key(Epoch(1)).is_some());
+        assert!(read.key(Epoch(2)).is_none());
+        for at in 0..file.len() {
+            let mut altered = file.clone();
+            altered[at] ^= 1;
+            assert!(Keyring::parse(&[1; 32], b"here", &altered).is_err(), "byte {at}");
+        }
+        assert!(Keyring::parse(&[1; 32], b"there", &file).is_err());
+    }
+}

@@ -1,0 +1,371 @@
+//! The one thread that writes the log: takes all that waits, seals it as one batch, writes and flushes
+//! once, and only then tells those who waited.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::format::{
+    BATCH_ALIGN, SEGMENT_HEAD, SegmentHead, SegmentKey, encode_segment, finish_batch, start_batch,
+};
+use super::record::{Opening, Record, encode};
+use super::recover::{LogError, Tail, segment_name};
+use super::{LogKey, Options};
+use crate::disk::folder::{Folder, StoredFile};
+
+/// How long the log may be idle before its last batch is covered by a seal.
+const IDLE: Duration = Duration::from_millis(10);
+/// Segments kept to be used again: one that is being filled up soon, one in reserve.
+const FREE_MAX: usize = 2;
+/// First part of the name of a file that may become a segment.
+pub(super) const SPARE: &str = "spare.";
+/// Bytes zeroed with one call, so that the zeroing thread never holds the disk for long.
+const ZERO_CHUNK: usize = 1 << 20;
+
+/// The disk failed: what was written last may or may not be stored, and no later write can mend that.
+#[derive(Debug, thiserror::Error)]
+#[error("log: {call} {file} failed")]
+pub struct Fault {
+    call: &'static str,
+    file: String,
+    #[source]
+    source: io::Error,
+}
+
+/// Records that belong together. They are written in order, with others before and behind them.
+pub struct Submission {
+    pub records: Vec<Record>,
+    /// Called once the records are on the disk, or never will be. Nobody may be told before.
+    pub done: Option<Box<dyn FnOnce(io::Result<()>) + Send>>,
+}
+
+/// The way to the writer's thread. Dropping it ends the thread once all is written.
+pub struct LogWriter {
+    queue: Option<Sender<Submission>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// All that the writer starts with.
+pub(super) struct Start {
+    pub folder: Arc<dyn Folder>,
+    pub key: LogKey,
+    pub options: Options,
+    pub entropy: Box<dyn FnMut() -> [u8; 32] + Send>,
+    pub fault: Box<dyn FnOnce(Fault) + Send>,
+    pub tail: Tail,
+}
+
+impl LogWriter {
+    pub(super) fn start(start: Start) -> Result<Self, LogError> {
+        let Start { folder, key, options, entropy, fault, tail } = start;
+        let segments = tail.segments.iter().copied().collect();
+        let free = tail.free.clone().into();
+        let state = Opening {
+            previous: tail.last_number,
+            previous_counter: tail.last_counter,
+            previous_tag: tail.last_tag,
+            vote: tail.vote,
+            purged: tail.purged,
+            committed: tail.committed,
+            last: tail.last,
+        };
+        let mut writer = Writer {
+            folder,
+            key,
+            options,
+            entropy,
+            segments,
+            free,
+            state,
+            current: None,
+            spare: None,
+            buffer: Vec::new(),
+        };
+        // A segment of its own for every start: a torn batch of the last run has used its counter.
+        writer.next_segment().map_err(|Fault { call, file, source }| LogError::Io {
+            call,
+            file,
+            source,
+        })?;
+        let (queue, submissions) = mpsc::channel();
+        let run = move || {
+            if let Err(failed) = writer.run(&submissions) {
+                fault(failed);
+            }
+        };
+        let spawned = std::thread::Builder::new().name("log".into()).spawn(run);
+        let thread = spawned.map_err(|source| LogError::Io {
+            call: "starting the writer of",
+            file: "log".into(),
+            source,
+        })?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    }
+
+    /// Queues records. After a fault they are refused, through `done`.
+    pub fn submit(&self, submission: Submission) {
+        let Some(queue) = &self.queue else { return };
+        let refused = queue.send(submission).err().and_then(|refused| refused.0.done);
+        if let Some(done) = refused {
+            done(Err(io::Error::other("the log's disk has failed")));
+        }
+    }
+}
+
+impl Drop for LogWriter {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic there was reported where it happened.
+            thread.join().ok();
+        }
+    }
+}
+
+struct Segment {
+    file: Arc<dyn StoredFile>,
+    name: String,
+    key: SegmentKey,
+    /// Where the next batch goes.
+    offset: u64,
+    counter: u64,
+    tag: [u8; 16],
+    /// The last batch is a seal already.
+    is_sealed: bool,
+}
+
+struct Writer {
+    folder: Arc<dyn Folder>,
+    key: LogKey,
+    options: Options,
+    entropy: Box<dyn FnMut() -> [u8; 32] + Send>,
+    /// Number and highest entry of each segment, oldest first; the last is the current one.
+    segments: VecDeque<(u64, u64)>,
+    /// Files that may become segments.
+    free: VecDeque<String>,
+    /// What the next segment will start with.
+    state: Opening,
+    current: Option<Segment>,
+    /// Zeroes a file for the next segment.
+    spare: Option<JoinHandle<Result<String, Fault>>>,
+    buffer: Vec<u8>,
+}
+
+impl Writer {
+    fn run(&mut self, submissions: &Receiver<Submission>) -> Result<(), Fault> {
+        loop {
+            let first = match submissions.recv_timeout(IDLE) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.seal_when_idle()?;
+                    match submissions.recv() {
+                        Ok(first) => first,
+                        Err(mpsc::RecvError) => return Ok(()),
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return self.seal_when_idle(),
+            };
+            self.write_all_waiting(first, submissions)?;
+        }
+    }
+
+    /// One batch of everything that waits, up to the bound; one flush; then the answers.
+    fn write_all_waiting(
+        &mut self,
+        first: Submission,
+        submissions: &Receiver<Submission>,
+    ) -> Result<(), Fault> {
+        let mut waiting = Vec::new();
+        let mut records = Vec::new();
+        let mut next = Some(first);
+        start_batch(&mut self.buffer);
+        while let Some(submission) = next {
+            for record in &submission.records {
+                encode(record, &mut self.buffer);
+            }
+            records.extend(submission.records);
+            waiting.extend(submission.done);
+            next = (self.buffer.len() < self.options.batch_bytes)
+                .then(|| submissions.try_recv().ok())
+                .flatten();
+        }
+        let purged_before = self.state.purged;
+        self.make_room()?;
+        for record in &records {
+            self.note(record);
+        }
+        match self.write_batch(true) {
+            Ok(()) => waiting.into_iter().for_each(|done| done(Ok(()))),
+            Err(fault) => {
+                for done in waiting {
+                    done(Err(io::Error::new(fault.source.kind(), "the log's disk has failed")));
+                }
+                return Err(fault);
+            }
+        }
+        if self.state.purged != purged_before { self.release_purged() } else { Ok(()) }
+    }
+
+    /// Keeps what the next segment will have to start with.
+    fn note(&mut self, record: &Record) {
+        match record {
+            Record::Entry(position, _) => {
+                self.state.last = Some(position.index);
+                if let Some((_, highest)) = self.segments.back_mut() {
+                    *highest = (*highest).max(position.index);
+                }
+            }
+            Record::Vote(vote) => self.state.vote = Some(*vote),
+            Record::Truncate(after) => self.state.last = self.state.last.min(*after),
+            Record::Purge(position) => {
+                self.state.purged = Some(*position);
+                self.state.last = self.state.last.max(Some(position.index));
+            }
+            Record::Committed(position) => self.state.committed = Some(*position),
+            Record::Open(_) | Record::Seal => {}
+        }
+    }
+
+    /// Starts a new segment if what stands in the buffer does not fit the current one. Comes before the
+    /// records are noted: a segment's opening says what held before them.
+    fn make_room(&mut self) -> Result<(), Fault> {
+        let length = as_u64(self.buffer.len().next_multiple_of(BATCH_ALIGN));
+        let current = self.current.as_ref().expect("there is a segment after start");
+        if current.offset + length > self.options.segment_bytes {
+            let batch = std::mem::take(&mut self.buffer);
+            self.next_segment()?;
+            self.buffer = batch;
+        } else if current.offset > self.options.segment_bytes / 2 {
+            self.start_spare();
+        }
+        Ok(())
+    }
+
+    /// Seals and writes what stands in the buffer.
+    fn write_batch(&mut self, flush: bool) -> Result<(), Fault> {
+        let current = self.current.as_mut().expect("there is a segment after start");
+        current.counter += 1;
+        current.tag = finish_batch(&current.key, current.counter, &current.tag, &mut self.buffer);
+        let written = current.file.write_at(current.offset, &self.buffer);
+        written.map_err(|source| fault("writing", &current.name, source))?;
+        if flush {
+            let flushed = current.file.flush();
+            flushed.map_err(|source| fault("flushing", &current.name, source))?;
+        }
+        current.offset += as_u64(self.buffer.len());
+        current.is_sealed = !flush;
+        Ok(())
+    }
+
+    /// Covers the last batch, so that damage to it can be told from a torn tail. Needs no flush: if it is
+    /// lost, the batch is merely not covered.
+    fn seal_when_idle(&mut self) -> Result<(), Fault> {
+        let current = self.current.as_ref().expect("there is a segment after start");
+        let fits = current.offset + as_u64(BATCH_ALIGN) <= self.options.segment_bytes;
+        if current.is_sealed || !fits {
+            return Ok(());
+        }
+        start_batch(&mut self.buffer);
+        encode(&Record::Seal, &mut self.buffer);
+        self.write_batch(false)
+    }
+
+    /// Starts a segment: header and opening are on the disk before it gets its name.
+    fn next_segment(&mut self) -> Result<(), Fault> {
+        if let Some(current) = self.current.take() {
+            self.state.previous = self.segments.back().map_or(0, |(number, _)| *number);
+            self.state.previous_counter = current.counter;
+            self.state.previous_tag = current.tag;
+        }
+        let number = self.state.previous + 1;
+        let name = segment_name(number);
+        let draft = self.draft(number)?;
+        let head = SegmentHead { number, size: self.options.segment_bytes, salt: (self.entropy)() };
+        let (mut bytes, key) = encode_segment(&self.key, head);
+        start_batch(&mut self.buffer);
+        encode(&Record::Open(self.state), &mut self.buffer);
+        let tag = finish_batch(&key, 1, &self.state.previous_tag, &mut self.buffer);
+        bytes.extend_from_slice(&self.buffer);
+        let file = self.folder.open(&draft).map_err(|source| fault("opening", &draft, source))?;
+        file.write_at(0, &bytes).map_err(|source| fault("writing", &draft, source))?;
+        file.flush().map_err(|source| fault("flushing", &draft, source))?;
+        let renamed = self.folder.rename(&draft, &name).and_then(|()| self.folder.flush());
+        renamed.map_err(|source| fault("naming", &name, source))?;
+        let offset = as_u64(SEGMENT_HEAD + self.buffer.len());
+        self.segments.push_back((number, 0));
+        self.current = Some(Segment { file, name, key, offset, counter: 1, tag, is_sealed: true });
+        Ok(())
+    }
+
+    /// A file for the next segment: one that is free, the spare, or a new one.
+    fn draft(&mut self, number: u64) -> Result<String, Fault> {
+        if let Some(free) = self.free.pop_front() {
+            return Ok(free);
+        }
+        match self.spare.take().map(JoinHandle::join) {
+            Some(Ok(zeroed)) => zeroed,
+            Some(Err(_)) | None => zeroed(self.folder.as_ref(), number, self.options.segment_bytes),
+        }
+    }
+
+    /// Zeroes a file for the next segment beside the writing, so that no commit waits for it.
+    fn start_spare(&mut self) {
+        if self.spare.is_some() || !self.free.is_empty() {
+            return;
+        }
+        let number = self.segments.back().map_or(0, |(number, _)| *number) + 1;
+        let (folder, bytes) = (Arc::clone(&self.folder), self.options.segment_bytes);
+        let zero = move || zeroed(folder.as_ref(), number, bytes);
+        // Without a thread the next segment is zeroed when it is needed: slower, nothing worse.
+        self.spare = std::thread::Builder::new().name("log-spare".into()).spawn(zero).ok();
+    }
+
+    /// Segments whose entries were all purged are kept to be used again, or removed.
+    fn release_purged(&mut self) -> Result<(), Fault> {
+        let Some(purged) = self.state.purged else { return Ok(()) };
+        while self.segments.len() > 1 {
+            let Some((number, highest)) = self.segments.front().copied() else { break };
+            if highest > purged.index {
+                break;
+            }
+            let name = segment_name(number);
+            let released = if self.free.len() < FREE_MAX {
+                let free = format!("{SPARE}{number:016x}");
+                let renamed = self.folder.rename(&name, &free);
+                self.free.push_back(free);
+                renamed
+            } else {
+                self.folder.remove(&name)
+            };
+            released.map_err(|source| fault("releasing", &name, source))?;
+            self.segments.pop_front();
+        }
+        self.folder.flush().map_err(|source| fault("flushing", "log", source))
+    }
+}
+
+/// Makes a file of zeros: its blocks are all written, so that a flush never has to change metadata.
+fn zeroed(folder: &dyn Folder, number: u64, bytes: u64) -> Result<String, Fault> {
+    let name = format!("{SPARE}{number:016x}");
+    let file = folder.create(&name).map_err(|source| fault("making", &name, source))?;
+    let zeros = vec![0; ZERO_CHUNK];
+    let mut offset = 0;
+    while offset < bytes {
+        let part = usize::try_from(bytes - offset).map_or(ZERO_CHUNK, |rest| rest.min(ZERO_CHUNK));
+        let written = file.write_at(offset, &zeros[..part]);
+        written.map_err(|source| fault("zeroing", &name, source))?;
+        offset += as_u64(part);
+    }
+    Ok(name)
+}
+
+fn fault(call: &'static str, file: &str, source: io::Error) -> Fault {
+    Fault { call, file: file.to_owned(), source }
+}
+
+fn as_u64(bytes: usize) -> u64 {
+    u64::try_from(bytes).expect("sizes fit in 64 bits")
+}

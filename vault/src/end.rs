@@ -1,0 +1,16 @@
+//! The ways in which this process ends at once, because going on would be worse.
+
+use crate::disk::log::Fault;
+
+/// The disk failed: nothing more may be acknowledged, and nothing that was written last may be relied on.
+/// A new process reads back what is really there.
+#[expect(clippy::exit, reason = "a failed flush must not be retried and acknowledged")]
+pub(crate) fn after_disk_fault(fault: &Fault) {
+    let source = std::error::Error::source(fault).map(ToString::to_string);
+    tracing::error!(
+        error = %fault,
+        source,
+        "the disk failed: ending, so that nothing is acknowledged that is not stored"
+    );
+    std::process::exit(74);
+}

@@ -1,0 +1,24 @@
+//! The daemon of a node: the agent on every node; on a manager also the store and the calls.
+//!
+//! A thin shell around `vault-core` and `pki`: it does the I/O, they decide.
+
+pub mod address;
+pub mod agent;
+pub mod args;
+pub mod clock;
+pub mod daemon;
+pub mod disk;
+mod end;
+pub mod entropy;
+pub mod home;
+mod logging;
+pub mod manager;
+pub mod notify;
+pub mod raft;
+mod rootless;
+mod rpc;
+pub mod runner;
+mod scheduler;
+pub mod start;
+#[cfg(test)]
+mod testing;

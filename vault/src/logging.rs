@@ -1,0 +1,37 @@
+//! The structured log on standard error.
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::args::{LogFormat, LogLevel};
+
+/// Starts logging. To be called once.
+pub(crate) fn start(format: LogFormat, level: LogLevel) {
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    // The libraries below speak of every step at "info"; their warnings are wanted, the rest is not.
+    let below = level.min(LevelFilter::WARN);
+    let targets = Targets::new().with_default(below).with_targets([
+        ("vault", level),
+        ("cofferd", level),
+        ("fusefs", level),
+    ]);
+    let registry = tracing_subscriber::registry().with(targets);
+    match format {
+        LogFormat::Text => {
+            let plain = fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+            registry.with(plain.with_target(false)).init();
+        }
+        LogFormat::Json => {
+            registry.with(fmt::layer().json().with_writer(std::io::stderr)).init();
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Consensus: openraft over our log, our snapshots and our types. Nothing outside this module names it.
+
+mod codec;
+mod consensus;
+mod housekeeping;
+mod machine;
+mod network;
+mod store;
+mod types;
+
+pub use codec::CodecError;
+pub use consensus::{Consensus, ProposeError, Start, StartError};
+pub use machine::{RestoreError, View};
+pub use store::EntryError;

@@ -1,0 +1,101 @@
+//! Entries and snapshot records as bytes: ours to protobuf and back. What is read is checked, down to
+//! names and IDs; an unknown action stops the node rather than being skipped.
+
+mod command;
+mod object;
+mod outcome;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use prost::Message;
+use proto::stored;
+use vault_core::id::IdError;
+use vault_core::labels::LabelsError;
+use vault_core::name::{NameError, TargetError};
+
+use super::types::{Member, Membership, Payload, Proposal};
+
+pub(super) use object::{record_of, records_of, restore};
+
+/// Stored bytes that do not read as what they should be.
+#[derive(Debug, thiserror::Error)]
+pub enum CodecError {
+    #[error("not protobuf")]
+    Protobuf(#[from] prost::DecodeError),
+    #[error("{field} is missing")]
+    Missing { field: &'static str },
+    #[error("{field} is out of its range")]
+    Range { field: &'static str },
+    #[error("an action that this version does not know: it was written by a newer one")]
+    UnknownAction,
+    #[error("id")]
+    Id(#[from] IdError),
+    #[error("name")]
+    Name(#[from] NameError),
+    #[error("target")]
+    Target(#[from] TargetError),
+    #[error("labels")]
+    Labels(#[from] LabelsError),
+}
+
+/// The value of a field that must be there.
+fn needed<T>(field: &'static str, value: Option<T>) -> Result<T, CodecError> {
+    value.ok_or(CodecError::Missing { field })
+}
+
+/// An entry's payload as bytes.
+pub(super) fn encode_payload(payload: &Payload) -> Vec<u8> {
+    let payload = match payload {
+        Payload::Blank => stored::entry::Payload::Blank(stored::Blank {}),
+        Payload::Normal(Proposal(command)) => {
+            stored::entry::Payload::Command(command::to_stored(command))
+        }
+        Payload::Membership(membership) => {
+            stored::entry::Payload::Membership(membership_to(membership))
+        }
+    };
+    stored::Entry { payload: Some(payload) }.encode_to_vec()
+}
+
+/// Reads an entry's payload.
+pub(super) fn decode_payload(bytes: &[u8]) -> Result<Payload, CodecError> {
+    let entry = stored::Entry::decode(bytes)?;
+    Ok(match entry.payload.ok_or(CodecError::UnknownAction)? {
+        stored::entry::Payload::Blank(_) => Payload::Blank,
+        stored::entry::Payload::Command(command) => {
+            Payload::Normal(Proposal(Arc::new(command::from_stored(command)?)))
+        }
+        stored::entry::Payload::Membership(membership) => {
+            Payload::Membership(membership_from(Some(membership))?)
+        }
+    })
+}
+
+pub(super) fn membership_to(membership: &Membership) -> stored::Membership {
+    let configs = membership.get_joint_config().iter();
+    let members = membership.nodes().map(|(id, member)| {
+        let Member { node_id, addr } = member.clone();
+        (*id, stored::Member { node_id, addr })
+    });
+    stored::Membership {
+        configs: configs
+            .map(|ids| stored::VoterSet { ids: ids.iter().copied().collect() })
+            .collect(),
+        members: members.collect(),
+    }
+}
+
+pub(super) fn membership_from(
+    membership: Option<stored::Membership>,
+) -> Result<Membership, CodecError> {
+    let membership = needed("membership", membership)?;
+    let configs = membership.configs.into_iter();
+    let configs = configs.map(|set| set.ids.into_iter().collect::<BTreeSet<_>>()).collect();
+    let members = membership.members.into_iter().map(|(id, member)| {
+        let stored::Member { node_id, addr } = member;
+        (id, Member { node_id, addr })
+    });
+    let members: BTreeMap<u64, Member> = members.collect();
+    Membership::new(configs, members).map_err(|_| CodecError::Range { field: "membership" })
+}

@@ -1,0 +1,289 @@
+//! Objects: what snapshots hold, and parts of commands.
+
+use prost::Message;
+use proto::stored::{self, snapshot_record::Record};
+use vault_core::cluster::Cluster;
+use vault_core::id::{ClusterId, NodeId, SecretId, ServiceId, TaskId};
+use vault_core::labels::Labels;
+use vault_core::name::{SecretName, ServiceName, Target};
+use vault_core::node::{Availability, Node, Role};
+use vault_core::request::RequestId;
+use vault_core::seal::{Epoch, Sealed};
+use vault_core::secret::{Meta, Secret, SecretVersion};
+use vault_core::service::{Grant, Service, ServiceSpec};
+use vault_core::state::{Restoring, State};
+use vault_core::task::{Task, TaskStatus};
+use vault_core::time::Timestamp;
+
+use super::command::state_from;
+use super::outcome::{outcome_from, outcome_to};
+use super::{CodecError, needed};
+
+/// The objects of a state, as records of a snapshot.
+pub(in crate::raft) fn records_of(state: &State) -> impl Iterator<Item = Record> {
+    let cluster = state.cluster().map(|cluster| Record::Cluster(cluster_to(cluster)));
+    let nodes = state.nodes().map(|node| Record::Node(node_to(node)));
+    let secrets = state.secrets().iter().map(|secret| Record::Secret(secret_to(secret)));
+    let services = state.services().iter().map(|service| Record::Service(service_to(service)));
+    let tasks = state.tasks().iter().map(|task| Record::Task(task_to(task)));
+    let requests = state.requests().iter().map(|(RequestId(id), outcome)| {
+        Record::Request(stored::Request { id: id.to_vec(), outcome: Some(outcome_to(outcome)) })
+    });
+    let all = cluster.into_iter().chain(nodes).chain(secrets).chain(services);
+    all.chain(tasks).chain(requests)
+}
+
+/// One record of a snapshot, from its bytes.
+pub(in crate::raft) fn record_of(bytes: &[u8]) -> Result<Record, CodecError> {
+    stored::SnapshotRecord::decode(bytes)?.record.ok_or(CodecError::UnknownAction)
+}
+
+/// Puts one object back.
+pub(in crate::raft) fn restore(record: Record, state: &mut Restoring) -> Result<(), CodecError> {
+    match record {
+        Record::Start(start) => {
+            let clock = Timestamp::from_nanos(start.clock);
+            state.clock(start.index, start.workload_index, clock);
+        }
+        Record::Cluster(cluster) => state.cluster(cluster_from(cluster)?),
+        Record::Node(node) => state.node(node_from(node)?),
+        Record::Secret(secret) => state.secret(secret_from(secret)?),
+        Record::Service(service) => state.service(service_from(service)?),
+        Record::Task(task) => state.task(task_from(task)?),
+        Record::Request(request) => {
+            let id = request.id.as_slice().try_into();
+            let id = id.map_err(|_| CodecError::Range { field: "request" })?;
+            state.request(RequestId(id), outcome_from(request.outcome)?);
+        }
+        Record::End(_) => return Err(CodecError::Range { field: "end" }),
+    }
+    Ok(())
+}
+
+fn meta_to(meta: Meta) -> stored::Meta {
+    stored::Meta {
+        version_index: meta.version_index,
+        created_at: meta.created_at.nanos(),
+        updated_at: meta.updated_at.nanos(),
+    }
+}
+
+fn meta_from(meta: Option<stored::Meta>) -> Result<Meta, CodecError> {
+    let meta = needed("meta", meta)?;
+    Ok(Meta {
+        version_index: meta.version_index,
+        created_at: Timestamp::from_nanos(meta.created_at),
+        updated_at: Timestamp::from_nanos(meta.updated_at),
+    })
+}
+
+pub(super) fn sealed_to(sealed: &Sealed) -> stored::Sealed {
+    stored::Sealed {
+        epoch: sealed.epoch.0,
+        nonce: sealed.nonce.to_vec(),
+        text: sealed.text.to_vec(),
+    }
+}
+
+pub(super) fn sealed_from(sealed: Option<stored::Sealed>) -> Result<Sealed, CodecError> {
+    let sealed = needed("sealed value", sealed)?;
+    let nonce = sealed.nonce.as_slice().try_into();
+    let nonce = nonce.map_err(|_| CodecError::Range { field: "nonce" })?;
+    Ok(Sealed { epoch: Epoch(sealed.epoch), nonce, text: sealed.text.into() })
+}
+
+pub(super) fn cluster_to(cluster: &Cluster) -> stored::Cluster {
+    stored::Cluster {
+        id: cluster.id.to_string(),
+        meta: Some(meta_to(cluster.meta)),
+        root_certificate: cluster.root_certificate.clone(),
+        root_key: Some(sealed_to(&cluster.root_key)),
+        worker_token: Some(sealed_to(&cluster.worker_token)),
+        manager_token: Some(sealed_to(&cluster.manager_token)),
+    }
+}
+
+pub(super) fn cluster_from(cluster: stored::Cluster) -> Result<Cluster, CodecError> {
+    Ok(Cluster {
+        id: ClusterId::parse(&cluster.id)?,
+        meta: meta_from(cluster.meta)?,
+        root_certificate: cluster.root_certificate,
+        root_key: sealed_from(cluster.root_key)?,
+        worker_token: sealed_from(cluster.worker_token)?,
+        manager_token: sealed_from(cluster.manager_token)?,
+    })
+}
+
+pub(super) fn node_to(node: &Node) -> stored::Node {
+    stored::Node {
+        id: node.id.to_string(),
+        meta: Some(meta_to(node.meta)),
+        hostname: node.hostname.clone(),
+        role: match node.role {
+            Role::Worker => 0,
+            Role::Manager => 1,
+        },
+        availability: match node.availability {
+            Availability::Active => 0,
+            Availability::Pause => 1,
+            Availability::Drain => 2,
+        },
+        addr: node.addr.clone(),
+        engine_version: node.engine_version.clone(),
+    }
+}
+
+pub(super) fn node_from(node: stored::Node) -> Result<Node, CodecError> {
+    Ok(Node {
+        id: NodeId::parse(&node.id)?,
+        meta: meta_from(node.meta)?,
+        hostname: node.hostname,
+        role: match node.role {
+            0 => Role::Worker,
+            1 => Role::Manager,
+            _ => return Err(CodecError::Range { field: "role" }),
+        },
+        availability: match node.availability {
+            0 => Availability::Active,
+            1 => Availability::Pause,
+            2 => Availability::Drain,
+            _ => return Err(CodecError::Range { field: "availability" }),
+        },
+        addr: node.addr,
+        engine_version: node.engine_version,
+    })
+}
+
+fn secret_to(secret: &Secret) -> stored::Secret {
+    let versions = secret.versions.iter().map(|version| stored::SecretVersion {
+        number: version.number,
+        created_at: version.created_at.nanos(),
+        sealed: Some(sealed_to(&version.sealed)),
+    });
+    stored::Secret {
+        id: secret.id.to_string(),
+        meta: Some(meta_to(secret.meta)),
+        name: secret.name.to_string(),
+        labels: secret.labels.as_map().clone(),
+        versions: versions.collect(),
+        current: secret.current,
+    }
+}
+
+fn secret_from(secret: stored::Secret) -> Result<Secret, CodecError> {
+    let versions = secret.versions.into_iter().map(|version| {
+        Ok(SecretVersion {
+            number: version.number,
+            created_at: Timestamp::from_nanos(version.created_at),
+            sealed: sealed_from(version.sealed)?,
+        })
+    });
+    Ok(Secret {
+        id: SecretId::parse(&secret.id)?,
+        meta: meta_from(secret.meta)?,
+        name: SecretName::parse(&secret.name)?,
+        labels: Labels::parse(secret.labels)?,
+        versions: versions.collect::<Result<_, CodecError>>()?,
+        current: secret.current,
+    })
+}
+
+pub(super) fn spec_to(spec: &ServiceSpec) -> stored::ServiceSpec {
+    let grants = spec.grants.iter().map(|grant| stored::Grant {
+        secret: grant.secret.to_string(),
+        name: grant.name.to_string(),
+        target: grant.target.to_string(),
+        uid: grant.uid,
+        gid: grant.gid,
+        mode: grant.mode,
+    });
+    stored::ServiceSpec {
+        name: spec.name.to_string(),
+        labels: spec.labels.as_map().clone(),
+        command: spec.command.clone(),
+        env: spec.env.clone(),
+        grants: grants.collect(),
+        replicas: spec.replicas,
+    }
+}
+
+pub(super) fn spec_from(spec: stored::ServiceSpec) -> Result<ServiceSpec, CodecError> {
+    let grants = spec.grants.into_iter().map(|grant| {
+        Ok(Grant {
+            secret: SecretId::parse(&grant.secret)?,
+            name: SecretName::parse(&grant.name)?,
+            target: Target::parse(&grant.target)?,
+            uid: grant.uid,
+            gid: grant.gid,
+            mode: grant.mode,
+        })
+    });
+    Ok(ServiceSpec {
+        name: ServiceName::parse(&spec.name)?,
+        labels: Labels::parse(spec.labels)?,
+        command: spec.command,
+        env: spec.env,
+        grants: grants.collect::<Result<_, CodecError>>()?,
+        replicas: spec.replicas,
+    })
+}
+
+fn service_to(service: &Service) -> stored::Service {
+    stored::Service {
+        id: service.id.to_string(),
+        meta: Some(meta_to(service.meta)),
+        spec: Some(spec_to(&service.spec)),
+    }
+}
+
+fn service_from(service: stored::Service) -> Result<Service, CodecError> {
+    Ok(Service {
+        id: ServiceId::parse(&service.id)?,
+        meta: meta_from(service.meta)?,
+        spec: spec_from(needed("spec", service.spec)?)?,
+    })
+}
+
+pub(super) fn status_to(status: &TaskStatus) -> stored::TaskStatus {
+    stored::TaskStatus {
+        state: status.state.number(),
+        at: status.at.nanos(),
+        error: status.error.clone(),
+        exit_code: status.exit_code,
+    }
+}
+
+pub(super) fn status_from(status: stored::TaskStatus) -> Result<TaskStatus, CodecError> {
+    Ok(TaskStatus {
+        state: state_from(status.state)?,
+        at: Timestamp::from_nanos(status.at),
+        error: status.error,
+        exit_code: status.exit_code,
+    })
+}
+
+fn task_to(task: &Task) -> stored::Task {
+    stored::Task {
+        id: task.id.to_string(),
+        service: task.service.to_string(),
+        created_index: task.created_index,
+        created_at: task.created_at.nanos(),
+        slot: task.slot,
+        node: task.node.to_string(),
+        status: Some(status_to(&task.status)),
+        desired: task.desired.number(),
+    }
+}
+
+fn task_from(task: stored::Task) -> Result<Task, CodecError> {
+    Ok(Task {
+        id: TaskId::parse(&task.id)?,
+        service: ServiceId::parse(&task.service)?,
+        created_index: task.created_index,
+        created_at: Timestamp::from_nanos(task.created_at),
+        slot: task.slot,
+        node: NodeId::parse(&task.node)?,
+        status: status_from(needed("status", task.status)?)?,
+        desired: state_from(task.desired)?,
+    })
+}

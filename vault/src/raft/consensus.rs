@@ -1,0 +1,178 @@
+//! The handle on consensus: propose a command, read a view that is no older than the question.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver;
+use openraft::error::{ClientWriteError, InitializeError, RaftError};
+use openraft::{Config, Raft, ReadPolicy, SnapshotPolicy};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use vault_core::command::{Command, Outcome};
+use vault_core::id::ClusterId;
+
+use super::housekeeping::keep_house;
+use super::machine::{Machine, RestoreError, Shelf, View};
+use super::network::Network;
+use super::store::{EntryError, LogStore};
+use super::types::{Member, Proposal, Types};
+use crate::disk::folder::Folder;
+use crate::disk::keyring::Keyring;
+use crate::disk::log::{self, Fault, LogError, LogKey, TornTail};
+use crate::entropy;
+
+/// How long a call waits for consensus before it is told that the outcome is unknown.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// All that consensus starts with.
+pub struct Start {
+    pub cluster: ClusterId,
+    pub raft_id: u64,
+    pub keyring: Arc<Keyring>,
+    pub log_key: LogKey,
+    pub log_folder: Arc<dyn Folder>,
+    pub log_options: log::Options,
+    pub snapshot_folder: Arc<dyn Folder>,
+    /// Called once if the disk fails. Nothing is acknowledged after that.
+    pub fault: Box<dyn FnOnce(Fault) + Send>,
+}
+
+/// Why consensus does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}")]
+    Log(#[from] LogError),
+    #[error("{0}")]
+    Entry(#[from] EntryError),
+    #[error("{0}")]
+    Restore(#[from] RestoreError),
+    #[error("raft does not start: {0}")]
+    Raft(String),
+}
+
+/// Why a command has no outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum ProposeError {
+    #[error(
+        "The swarm does not have a leader. It's possible that too few managers are online. Make sure more than half of the managers are online."
+    )]
+    NoLeader,
+    #[error("no answer from the managers in {} s; whether it was done is not known", PATIENCE.as_secs())]
+    Unknown,
+    #[error("this manager is stopping")]
+    Stopped,
+}
+
+/// Consensus of this manager.
+pub struct Consensus {
+    raft: Raft<Types, Machine>,
+    views: watch::Receiver<View>,
+    torn: Option<TornTail>,
+}
+
+impl Consensus {
+    /// Opens log and snapshots, and takes part.
+    pub async fn start(start: Start) -> Result<Self, StartError> {
+        let shelf =
+            Shelf { folder: start.snapshot_folder, keyring: start.keyring, cluster: start.cluster };
+        let machine = Machine::restore(shelf)?;
+        let views = machine.views();
+        let salts = Box::new(entropy::random::<32>);
+        let opened =
+            log::open(start.log_folder, start.log_key, start.log_options, salts, start.fault);
+        let (mut recovered, writer) = opened?;
+        let torn = recovered.torn.take();
+        let store = LogStore::new(recovered, writer)?;
+        let config = Arc::new(config(&start.cluster).map_err(StartError::Raft)?);
+        let raft = Raft::new(start.raft_id, config, Network, store.clone(), machine).await;
+        let raft = raft.map_err(|fatal| StartError::Raft(fatal.to_string()))?;
+        tokio::spawn(keep_house(raft.clone(), store));
+        Ok(Self { raft, views, torn })
+    }
+
+    /// A torn tail that was cut at start, to be reported.
+    pub fn torn_tail(&self) -> Option<&TornTail> {
+        self.torn.as_ref()
+    }
+
+    /// Makes this manager the only voter of a new cluster.
+    pub async fn found(&self, node_id: &str, addr: &str) -> Result<(), StartError> {
+        let member = Member { node_id: node_id.to_owned(), addr: addr.to_owned() };
+        let members = BTreeMap::from([(*self.raft.node_id(), member)]);
+        match self.raft.initialize(members).await {
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(refused) => Err(StartError::Raft(refused.to_string())),
+        }
+    }
+
+    /// Returns once this manager leads and has applied all that was committed before.
+    pub async fn lead(&self) -> Result<(), ProposeError> {
+        // A lone voter need not wait for an election to time out.
+        self.raft.trigger().elect(false).await.map_err(|_| ProposeError::Stopped)?;
+        let led = async {
+            let mut metrics = self.raft.metrics();
+            while self.raft.ensure_linearizable(ReadPolicy::ReadIndex).await.is_err()
+                && metrics.changed().await.is_ok()
+            {}
+        };
+        timeout(PATIENCE, led).await.map_err(|_| ProposeError::NoLeader)
+    }
+
+    /// Has a command committed and applied. Returns its index and what came of it.
+    pub async fn propose(&self, command: Command) -> Result<(u64, Outcome), ProposeError> {
+        let written = timeout(PATIENCE, self.raft.client_write(Proposal(Arc::new(command)))).await;
+        match written.map_err(|_| ProposeError::Unknown)? {
+            Ok(response) => {
+                let outcome = response.data.0.expect("a command has an outcome");
+                Ok((response.log_id.index(), outcome))
+            }
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => {
+                Err(ProposeError::NoLeader)
+            }
+            Err(RaftError::APIError(_)) => Err(ProposeError::Unknown),
+            Err(RaftError::Fatal(_)) => Err(ProposeError::Stopped),
+        }
+    }
+
+    /// A view that reflects everything acknowledged before this call.
+    pub async fn read(&self) -> Result<View, ProposeError> {
+        let read = timeout(PATIENCE, self.raft.ensure_linearizable(ReadPolicy::ReadIndex)).await;
+        match read.map_err(|_| ProposeError::Unknown)? {
+            Ok(_) => Ok(self.view()),
+            Err(RaftError::APIError(_)) => Err(ProposeError::NoLeader),
+            Err(RaftError::Fatal(_)) => Err(ProposeError::Stopped),
+        }
+    }
+
+    /// The newest view on this manager, however old it is.
+    pub fn view(&self) -> View {
+        self.views.borrow().clone()
+    }
+
+    /// Told of every new view.
+    pub fn views(&self) -> watch::Receiver<View> {
+        self.views.clone()
+    }
+
+    /// Ends taking part. What was acknowledged stays.
+    pub async fn stop(&self) {
+        if let Err(failed) = self.raft.shutdown().await {
+            tracing::warn!(error = %failed, "raft did not end cleanly");
+        }
+    }
+}
+
+fn config(cluster: &ClusterId) -> Result<Config, String> {
+    let config = Config {
+        cluster_name: cluster.to_string(),
+        heartbeat_interval: 100,
+        election_timeout_min: 400,
+        election_timeout_max: 800,
+        install_snapshot_timeout: 120_000,
+        enable_pre_vote: Some(true),
+        snapshot_policy: SnapshotPolicy::Never,
+        ..Config::default()
+    };
+    config.validate().map_err(|invalid| invalid.to_string())
+}

@@ -1,0 +1,110 @@
+//! Failures as gRPC statuses: the one place where they are translated.
+
+use tonic::{Code, Status};
+use vault_core::command::{ObjectKind, Refusal};
+use vault_core::labels::LabelsError;
+use vault_core::name::{NameError, TargetError};
+use vault_core::seal::SecretSizeError;
+use vault_core::service::SpecError;
+
+use super::convert::RequestError;
+use crate::daemon::{CallError, InitError};
+use crate::manager::{self, FoundError};
+use crate::raft::ProposeError;
+
+pub(super) fn of_refusal(refusal: &Refusal) -> Status {
+    let code = match refusal {
+        Refusal::ClusterExists | Refusal::NoCluster => Code::FailedPrecondition,
+        Refusal::NameTaken { .. } => Code::AlreadyExists,
+        Refusal::NotFound { .. } => Code::NotFound,
+        Refusal::Ambiguous { .. }
+        | Refusal::SecretInUse { .. }
+        | Refusal::GrantedSecretsMissing { .. } => Code::InvalidArgument,
+    };
+    let text = match refusal {
+        // Swarm's text for services differs from the one for secrets.
+        Refusal::NameTaken { kind: ObjectKind::Service, .. } => {
+            format!("name conflicts with an existing object: {refusal}")
+        }
+        _ => refusal.to_string(),
+    };
+    Status::new(code, text)
+}
+
+fn of_propose(error: &ProposeError) -> Status {
+    let code = match error {
+        ProposeError::NoLeader | ProposeError::Stopped => Code::Unavailable,
+        ProposeError::Unknown => Code::DeadlineExceeded,
+    };
+    Status::new(code, error.to_string())
+}
+
+fn of_manager_call(error: &manager::CallError) -> Status {
+    match error {
+        manager::CallError::Refused(refusal) => of_refusal(refusal),
+        manager::CallError::Propose(error) => of_propose(error),
+    }
+}
+
+pub(super) fn of_call(error: &CallError) -> Status {
+    match error {
+        CallError::NotInACluster => Status::new(Code::FailedPrecondition, error.to_string()),
+        CallError::Manager(error) => of_manager_call(error),
+        CallError::Value(_) => Status::new(Code::Internal, error.to_string()),
+    }
+}
+
+pub(super) fn of_init(error: &InitError) -> Status {
+    match error {
+        InitError::Exists => of_refusal(&Refusal::ClusterExists),
+        InitError::Address(address) => Status::new(Code::InvalidArgument, address.to_string()),
+        InitError::Found(FoundError::Call(error)) => of_manager_call(error),
+        InitError::Found(error) => Status::new(Code::Internal, chain(error)),
+        InitError::Call(error) => of_call(error),
+    }
+}
+
+pub(super) fn of_request(error: &RequestError) -> Status {
+    match error {
+        RequestError::Missing { .. }
+        | RequestError::Number { .. }
+        | RequestError::Request
+        | RequestError::Id(_)
+        | RequestError::Name(
+            NameError::Missing
+            | NameError::NotASecretName
+            | NameError::ServiceMissing
+            | NameError::NotADnsLabel
+            | NameError::ServiceTooLong,
+        )
+        | RequestError::Target(
+            TargetError::Missing
+            | TargetError::Absolute
+            | TargetError::NotAFileName
+            | TargetError::TooLong,
+        )
+        | RequestError::Labels(LabelsError { .. })
+        | RequestError::Size(SecretSizeError)
+        | RequestError::Spec(
+            SpecError::CommandMissing
+            | SpecError::CommandTooLong { .. }
+            | SpecError::Nul
+            | SpecError::Env { .. }
+            | SpecError::GrantsTooMany { .. }
+            | SpecError::ReplicasTooMany { .. }
+            | SpecError::TargetTwice { .. },
+        ) => Status::new(Code::InvalidArgument, error.to_string()),
+    }
+}
+
+/// An error with all its causes, for the one who can do something about them.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
+}

@@ -1,0 +1,39 @@
+//! Runs the scheduler on the leader: waits for a change, decides, proposes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use vault_core::command::Action;
+use vault_core::id::TaskId;
+use vault_core::schedule::plan;
+
+use crate::manager::Manager;
+use crate::{clock, entropy};
+
+/// After a failed proposal, so that a cluster without a leader is not asked in a tight loop.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Runs until consensus ends.
+pub(crate) async fn schedule(manager: Arc<Manager>) {
+    let mut views = manager.consensus().views();
+    loop {
+        let view = views.borrow_and_update().clone();
+        let mut fresh = || TaskId::from_entropy(entropy::random());
+        let plan = plan(&view.state, clock::now(), &mut fresh);
+        if !plan.changes.is_empty() {
+            if let Err(error) = manager.act(None, Action::ChangeTasks(plan.changes)).await {
+                tracing::debug!(%error, "scheduling waits");
+                sleep(RETRY).await;
+            }
+            continue;
+        }
+        let seen = view.state.workload_index();
+        let changed = views.wait_for(|view| view.state.workload_index() != seen);
+        let due = plan.wake_at.map(clock::until);
+        tokio::select! {
+            changed = changed => if changed.is_err() { return },
+            () = sleep(due.unwrap_or(Duration::MAX)), if due.is_some() => {}
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! From the command line to a daemon that serves, and to its clean end.
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::agent::Delivery;
+use crate::args::Args;
+use crate::daemon::{Config, Daemon};
+use crate::home::{HomeError, RunDir, StateDir};
+use crate::manager::{self, ManagerError};
+use crate::notify::{self, READY, STOPPING};
+use crate::rootless::{self, RootlessError};
+use crate::{logging, rpc};
+
+/// A command line that does not parse. Docker's code.
+const EXIT_USAGE: u8 = 125;
+
+/// Why the daemon ended, or never started.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("cofferd must be root, or be started with --rootless")]
+    NotRoot,
+    #[error("{0}")]
+    Rootless(#[from] RootlessError),
+    #[error("{0}")]
+    Home(#[from] HomeError),
+    #[error("cannot clear what a crash left behind while founding a cluster")]
+    Draft(#[source] io::Error),
+    #[error("cannot start: {what}")]
+    Runtime {
+        what: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot deliver secrets")]
+    Delivery(#[from] fusefs::StartError),
+    #[error("{0}")]
+    Manager(#[from] ManagerError),
+    #[error("serving the socket failed")]
+    Serve(#[source] tonic::transport::Error),
+}
+
+/// Runs the daemon.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(refused) => {
+            let is_help =
+                matches!(refused.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            // To a closed terminal nothing can be said.
+            refused.print().ok();
+            return if is_help { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) };
+        }
+    };
+    logging::start(args.log_format, args.log_level);
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}
+
+fn run(args: Args) -> Result<(), StartError> {
+    let is_root = rustix::process::geteuid().is_root();
+    if args.rootless && !is_root {
+        rootless::enter()?;
+    } else if !is_root {
+        return Err(StartError::NotRoot);
+    }
+    // Whatever the umask of whoever started us: what we make is ours.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    for shortfall in vault_memory::harden().shortfalls {
+        tracing::warn!(cure = shortfall.cure, error = %shortfall.source, "{}", shortfall.what);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|source| StartError::Runtime { what: "the async runtime", source })?;
+    runtime.block_on(serve(args, is_root))
+}
+
+async fn serve(args: Args, is_root: bool) -> Result<(), StartError> {
+    let systemd = std::env::var_os("NOTIFY_SOCKET");
+    let state_dir = StateDir::take(&args.state_dir)?;
+    let run_dir = RunDir::take(&args.run_dir)?;
+    manager::remove_draft(state_dir.path()).map_err(StartError::Draft)?;
+    let features = fusefs::features();
+    for missing in &features.missing {
+        tracing::warn!("{missing}");
+    }
+    let delivery = Delivery::start(&features)?;
+    tracing::info!(
+        delivery = delivery.name(),
+        kernel = %rustix::system::uname().release().to_string_lossy(),
+        "starting"
+    );
+    let config = Config {
+        state_dir: args.state_dir,
+        run_dir: args.run_dir,
+        listen: args.listen_addr,
+        advertise: args.advertise_addr,
+        is_rootless: args.rootless && !is_root,
+    };
+    let daemon = Daemon::start(config, delivery).await?;
+    let socket = listen(&run_dir)?;
+    let told_to_end = end_signal()?;
+    notify::notify(systemd.as_deref(), READY);
+    tracing::info!(socket = %run_dir.socket().display(), "serving");
+    let ending = Ending { systemd };
+    let served = rpc::serve(socket, Arc::clone(&daemon), ending.wait(told_to_end)).await;
+    daemon.end().await;
+    std::fs::remove_file(run_dir.socket()).ok();
+    served.map_err(StartError::Serve)
+}
+
+/// The socket. A stale one is replaced: the lock of the state directory says that nobody serves it.
+fn listen(run_dir: &RunDir) -> Result<UnixListener, StartError> {
+    let path = run_dir.socket();
+    let failed = |source| StartError::Runtime { what: "the socket", source };
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        Err(_) | Ok(()) => {}
+    }
+    let socket = UnixListener::bind(&path).map_err(failed)?;
+    run_dir.open_socket_to_group()?;
+    Ok(socket)
+}
+
+/// Done on SIGTERM or SIGINT.
+fn end_signal() -> Result<impl Future<Output = ()>, StartError> {
+    let failed = |source| StartError::Runtime { what: "signal handling", source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+struct Ending {
+    systemd: Option<OsString>,
+}
+
+impl Ending {
+    async fn wait(self, told: impl Future<Output = ()>) {
+        told.await;
+        tracing::info!("ending");
+        notify::notify(self.systemd.as_deref(), STOPPING);
+    }
+}
