@@ -1,0 +1,363 @@
+//! What can be typed, and nothing more: the commands take it from here, checked in form only.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::Parser;
+use clap::Subcommand;
+
+use crate::grant;
+use crate::grant::GrantRequest;
+use crate::host;
+
+/// A secrets vault for a cluster: secrets, services that read them, and the nodes that run them
+#[derive(Debug, Parser)]
+#[command(name = "coffer", version, max_term_width = 100)]
+#[command(
+    after_help = "Start here:\n  coffer dev        shows the whole way on a throw-away cluster\n"
+)]
+pub(crate) struct Cli {
+    /// Daemon socket to connect to
+    #[arg(short = 'H', long, global = true, value_name = "URL", env = "COFFER_HOST")]
+    #[arg(default_value = host::DEFAULT, hide_default_value = false)]
+    pub(crate) host: String,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Manage the swarm: the cluster of this node
+    #[command(subcommand)]
+    Swarm(SwarmCommand),
+    /// Manage secrets
+    #[command(subcommand)]
+    Secret(SecretCommand),
+    /// Manage nodes
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// Manage services: commands that run on the nodes and read their secrets
+    #[command(subcommand)]
+    Service(ServiceCommand),
+    /// Show the whole way on a throw-away single-node cluster in the foreground
+    Dev(DevArgs),
+    /// Show the version
+    #[command(after_help = "Example:\n  coffer version")]
+    Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SwarmCommand {
+    /// Initialize a swarm: this node becomes its first manager
+    #[command(after_help = "Example:\n  coffer swarm init --advertise-addr 10.0.0.1")]
+    Init {
+        /// Address that other nodes reach this one at (IP or IP:PORT)
+        #[arg(long, value_name = "ADDR", default_value = "", hide_default_value = true)]
+        advertise_addr: String,
+    },
+    /// Join a swarm as a node
+    #[command(after_help = "Example:\n  coffer swarm join --token SWMTKN-1-... 10.0.0.1:2377")]
+    Join(JoinArgs),
+    /// Show the token that a node joins with, and the command to run there
+    #[command(after_help = "Example:\n  coffer swarm join-token worker")]
+    JoinToken {
+        /// Only display the token
+        #[arg(short, long)]
+        quiet: bool,
+        /// worker or manager
+        #[arg(value_name = "worker|manager")]
+        role: String,
+    },
+}
+
+/// Understood, so that it can be refused in words.
+#[derive(Debug, Args)]
+pub(crate) struct JoinArgs {
+    /// Token for entry into the swarm
+    #[arg(long)]
+    token: Option<String>,
+    /// Address that other nodes reach this one at (IP or IP:PORT)
+    #[arg(long, value_name = "ADDR")]
+    advertise_addr: Option<String>,
+    /// Address to listen at
+    #[arg(long, value_name = "ADDR")]
+    listen_addr: Option<String>,
+    /// A manager's address
+    #[arg(value_name = "HOST:PORT")]
+    remote: String,
+}
+
+/// How a list is shown.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Only display IDs
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Format output: 'table', 'table TEMPLATE', 'json', or a template such as '{{.ID}}: {{.Name}}'
+    #[arg(long)]
+    pub(crate) format: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretCommand {
+    /// Create a secret from a file or standard input as content
+    #[command(after_help = "Examples:\n  coffer secret create db-password ./password.txt\n  \
+                            pass show db | coffer secret create -l env=prod db-password -\n  \
+                            coffer secret create db-password      asks without showing it")]
+    Create {
+        /// Secret labels
+        #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
+        labels: Vec<(String, String)>,
+        /// Name of the secret
+        #[arg(value_name = "SECRET")]
+        name: String,
+        /// Where the value is read from; it is never taken from the command line
+        #[arg(value_name = "file|-")]
+        file: Option<PathBuf>,
+    },
+    /// List secrets
+    #[command(
+        visible_alias = "list",
+        after_help = "Example:\n  coffer secret ls -f label=env=prod"
+    )]
+    Ls {
+        /// Filter by 'id=...', 'name=...' (how they begin), 'label=key' or 'label=key=value'
+        #[arg(short, long = "filter", value_name = "KEY=VALUE", value_parser = parse_filter)]
+        filters: Vec<(String, String)>,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// Display detailed information on one or more secrets; values are never shown
+    #[command(after_help = "Example:\n  coffer secret inspect --pretty db-password")]
+    Inspect {
+        /// Print the information in a human friendly format
+        #[arg(long)]
+        pretty: bool,
+        /// Format output using a template such as '{{.Spec.Name}}'
+        #[arg(short, long)]
+        format: Option<String>,
+        #[arg(value_name = "SECRET", required = true)]
+        references: Vec<String>,
+    },
+    /// Remove one or more secrets
+    #[command(visible_alias = "remove", after_help = "Example:\n  coffer secret rm db-password")]
+    Rm {
+        #[arg(value_name = "SECRET", required = true)]
+        references: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    /// List nodes in the swarm
+    #[command(visible_alias = "list", after_help = "Example:\n  coffer node ls")]
+    Ls {
+        #[command(flatten)]
+        list: ListArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServiceCommand {
+    /// Create a service: a command whose tasks find their secrets at /run/secrets
+    #[command(
+        after_help = "Examples:\n  coffer service create --name web --secret db-password -- /srv/web --port 80\n  \
+                            coffer service create --name web --secret source=db-password,target=pw,mode=0400 -- /srv/web"
+    )]
+    Create(CreateServiceArgs),
+    /// List services
+    #[command(visible_alias = "list", after_help = "Example:\n  coffer service ls")]
+    Ls {
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// List the tasks of one or more services
+    #[command(after_help = "Example:\n  coffer service ps web")]
+    Ps {
+        #[command(flatten)]
+        list: ListArgs,
+        /// Do not truncate output
+        #[arg(long)]
+        no_trunc: bool,
+        #[arg(value_name = "SERVICE", required = true)]
+        references: Vec<String>,
+    },
+    /// Display detailed information on one or more services
+    #[command(after_help = "Example:\n  coffer service inspect -f '{{json .Spec.Mode}}' web")]
+    Inspect {
+        /// Format output using a template such as '{{.Spec.Name}}'
+        #[arg(short, long)]
+        format: Option<String>,
+        #[arg(value_name = "SERVICE", required = true)]
+        references: Vec<String>,
+    },
+    /// Remove one or more services
+    #[command(visible_alias = "remove", after_help = "Example:\n  coffer service rm web")]
+    Rm {
+        #[arg(value_name = "SERVICE", required = true)]
+        references: Vec<String>,
+    },
+    /// Fetch the logs of a service
+    #[command(after_help = "Example:\n  coffer service logs --tail 20 -f web")]
+    Logs(LogsArgs),
+}
+
+/// Not a comment of the field: the brackets would be links there.
+const SECRET_HELP: &str =
+    "Secret for the tasks: its name, or source=NAME[,target=FILE][,uid=U][,gid=G][,mode=0444]";
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateServiceArgs {
+    /// Service name
+    #[arg(long)]
+    pub(crate) name: String,
+    #[arg(long = "secret", value_name = "SECRET", value_parser = grant::parse, help = SECRET_HELP)]
+    pub(crate) secrets: Vec<GrantRequest>,
+    /// Number of tasks
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) replicas: u64,
+    /// Environment variables; a bare KEY takes the value from here
+    #[arg(short, long = "env", value_name = "KEY[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// Service labels
+    #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
+    pub(crate) labels: Vec<(String, String)>,
+    /// Exit at once instead of waiting for the service to converge
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// Suppress progress output
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// The command that each task runs
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// Follow log output
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Number of lines to show from the end of each task's logs, or 'all'
+    #[arg(short = 'n', long, value_name = "N", default_value = "all", value_parser = parse_tail)]
+    pub(crate) tail: Tail,
+    /// Do not include task IDs in output
+    #[arg(long)]
+    pub(crate) no_task_ids: bool,
+    /// Show timestamps
+    #[arg(short, long)]
+    pub(crate) timestamps: bool,
+    #[arg(value_name = "SERVICE")]
+    pub(crate) reference: String,
+}
+
+/// How many of the last lines are asked for; none for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tail(pub(crate) Option<u32>);
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  coffer dev\n  coffer dev --exit      ends by itself after the show"
+)]
+pub(crate) struct DevArgs {
+    /// End after the show instead of staying up until Ctrl-C
+    #[arg(long, visible_alias = "once")]
+    pub(crate) exit: bool,
+}
+
+/// Why a value on the command line has no usable form.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FormError {
+    #[error("bad format of filter (expected name=value)")]
+    Filter,
+    #[error("invalid label '': the key is missing")]
+    Label,
+    #[error("expected a number of lines, or 'all'")]
+    Tail,
+}
+
+/// `key=value`, or a lone key with an empty value.
+fn parse_label(text: &str) -> Result<(String, String), FormError> {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    if key.is_empty() { Err(FormError::Label) } else { Ok((key.to_owned(), value.to_owned())) }
+}
+
+fn parse_filter(text: &str) -> Result<(String, String), FormError> {
+    let (key, value) = text.split_once('=').ok_or(FormError::Filter)?;
+    Ok((key.trim().to_lowercase(), value.trim().to_owned()))
+}
+
+fn parse_tail(text: &str) -> Result<Tail, FormError> {
+    match text {
+        "all" => Ok(Tail(None)),
+        number => number.parse().map(|lines| Tail(Some(lines))).map_err(|_| FormError::Tail),
+    }
+}
+
+/// Reads the command line. Asking for help is an error of clap's, too.
+pub(crate) fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(typed)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        let mut open = vec![Cli::command()];
+        while let Some(command) = open.pop() {
+            let leaf = !command.has_subcommands();
+            assert!(!leaf || command.get_after_help().is_some(), "{}", command.get_name());
+            open.extend(command.get_subcommands().cloned());
+        }
+    }
+
+    #[test]
+    fn a_label_is_a_pair_or_a_key() {
+        let pair = |key: &str, value: &str| Ok((key.to_owned(), value.to_owned()));
+        for (text, expected) in [
+            ("a=b", pair("a", "b")),
+            ("a=b=c", pair("a", "b=c")),
+            ("a", pair("a", "")),
+            ("=b", Err(FormError::Label)),
+        ] {
+            assert_eq!(parse_label(text), expected, "label {text:?}");
+        }
+    }
+
+    #[test]
+    fn a_tail_is_a_number_or_all() {
+        for (text, expected) in [
+            ("all", Ok(Tail(None))),
+            ("0", Ok(Tail(Some(0)))),
+            ("20", Ok(Tail(Some(20)))),
+            ("-1", Err(FormError::Tail)),
+            ("some", Err(FormError::Tail)),
+        ] {
+            assert_eq!(parse_tail(text), expected, "tail {text:?}");
+        }
+    }
+
+    #[test]
+    fn a_tasks_command_keeps_its_own_flags() {
+        for typed in [
+            &["coffer", "service", "create", "--name", "n", "--", "sh", "-c", "true"][..],
+            &["coffer", "service", "create", "--name", "n", "sh", "-c", "true"][..],
+        ] {
+            let cli = parse(typed.iter().map(OsString::from)).unwrap();
+            let Command::Service(ServiceCommand::Create(create)) = cli.command else {
+                panic!("{typed:?} is service create");
+            };
+            assert_eq!(create.command, ["sh", "-c", "true"], "{typed:?}");
+        }
+    }
+}

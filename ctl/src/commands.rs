@@ -1,0 +1,71 @@
+//! The verbs, each in its file: take what was typed, call the daemon, show the answer.
+
+pub(crate) mod converge;
+pub(crate) mod dev;
+pub(crate) mod logs;
+pub(crate) mod node;
+pub(crate) mod secret;
+pub(crate) mod service;
+pub(crate) mod swarm;
+pub(crate) mod tasks;
+
+use crate::args::Cli;
+use crate::args::Command;
+use crate::args::NodeCommand;
+use crate::args::SecretCommand;
+use crate::args::ServiceCommand;
+use crate::args::SwarmCommand;
+use crate::exit::Failure;
+use crate::host::Host;
+use crate::out;
+
+/// Runs one command to its end.
+pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
+    let host = || Host::parse(&cli.host);
+    match cli.command {
+        Command::Swarm(command) => swarm_command(&host()?, command).await,
+        Command::Secret(command) => secret_command(&host()?, command).await,
+        Command::Node(NodeCommand::Ls { list }) => node::list(&host()?, &list).await,
+        Command::Service(command) => service_command(&host()?, command).await,
+        Command::Dev(args) => dev::run(&args).await,
+        Command::Version => {
+            Ok(out::line(format_args!("Client:\n Version:  {}", env!("CARGO_PKG_VERSION")))?)
+        }
+    }
+}
+
+async fn swarm_command(host: &Host, command: SwarmCommand) -> Result<(), Failure> {
+    match command {
+        SwarmCommand::Init { advertise_addr } => swarm::init(host, advertise_addr).await,
+        SwarmCommand::Join(_) => swarm::join(),
+        SwarmCommand::JoinToken { quiet, role } => swarm::join_token(host, &role, quiet).await,
+    }
+}
+
+async fn secret_command(host: &Host, command: SecretCommand) -> Result<(), Failure> {
+    match command {
+        SecretCommand::Create { labels, name, file } => {
+            secret::create(host, &name, labels, file.as_deref()).await
+        }
+        SecretCommand::Ls { filters, list } => secret::list(host, filters, &list).await,
+        SecretCommand::Inspect { pretty, format, references } => {
+            secret::inspect(host, pretty, format.as_deref(), &references).await
+        }
+        SecretCommand::Rm { references } => secret::remove(host, &references).await,
+    }
+}
+
+async fn service_command(host: &Host, command: ServiceCommand) -> Result<(), Failure> {
+    match command {
+        ServiceCommand::Create(args) => service::create(host, args).await,
+        ServiceCommand::Ls { list } => service::list(host, &list).await,
+        ServiceCommand::Ps { list, no_trunc, references } => {
+            tasks::list(host, &list, no_trunc, &references).await
+        }
+        ServiceCommand::Inspect { format, references } => {
+            service::inspect(host, format.as_deref(), &references).await
+        }
+        ServiceCommand::Rm { references } => service::remove(host, &references).await,
+        ServiceCommand::Logs(args) => logs::show(host, &args).await,
+    }
+}

@@ -1,0 +1,117 @@
+//! What went wrong, and how it ends: the texts go to standard error, one match gives the exit code.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Command;
+use clap::CommandFactory;
+
+use crate::args::Cli;
+use crate::client::CallError;
+use crate::commands::dev::DevError;
+use crate::commands::secret::SecretError;
+use crate::commands::swarm::SwarmError;
+use crate::grant::DuplicateTarget;
+use crate::host::HostError;
+use crate::out;
+use crate::plaintext::ReadError;
+use crate::template::TemplateError;
+
+const CODE_FAILURE: u8 = 1;
+const CODE_USAGE: u8 = 125;
+
+/// Everything that a command can end with but success.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Host(#[from] HostError),
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("{}", join(.0))]
+    Calls(Vec<CallError>),
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error(transparent)]
+    Swarm(#[from] SwarmError),
+    #[error(transparent)]
+    Target(#[from] DuplicateTarget),
+    #[error("secret not found: {0}")]
+    SecretNotFound(String),
+    #[error(transparent)]
+    Dev(#[from] DevError),
+    #[error("cannot write the output: {0}")]
+    Output(io::Error),
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+}
+
+/// An error without a name of its own came from writing the output.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+fn join(errors: &[CallError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Errors of several calls as one failure; none is a success.
+pub(crate) fn all(errors: Vec<CallError>) -> Result<(), Failure> {
+    if errors.is_empty() { Ok(()) } else { Err(Failure::Calls(errors)) }
+}
+
+/// Prints what is to be said, and gives the exit code.
+pub(crate) fn report(result: Result<(), Failure>) -> ExitCode {
+    let Err(failure) = result else {
+        return ExitCode::SUCCESS;
+    };
+    match &failure {
+        // Whoever reads our output has seen enough.
+        Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Failure::Host(_)
+        | Failure::Call(_)
+        | Failure::Calls(_)
+        | Failure::Template(_)
+        | Failure::Read(_)
+        | Failure::Secret(_)
+        | Failure::Swarm(_)
+        | Failure::Target(_)
+        | Failure::SecretNotFound(_)
+        | Failure::Dev(_)
+        | Failure::Output(_)
+        | Failure::Runtime(_) => {
+            out::error_line(&failure);
+            ExitCode::from(CODE_FAILURE)
+        }
+    }
+}
+
+/// Help and version are a success; what does not parse is shown with its usage.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    if !error.use_stderr() {
+        return report(out::text(text).map_err(Failure::Output));
+    }
+    out::error_line(text.trim_end());
+    if !text.contains("Usage:") {
+        out::error_line(format_args!("\n{}", typed_command().render_usage()));
+    }
+    ExitCode::from(CODE_USAGE)
+}
+
+/// The command that was meant, as far as its words can be told.
+fn typed_command() -> Command {
+    let mut command = Cli::command();
+    command.build();
+    for word in std::env::args_os().skip(1) {
+        if let Some(meant) = command.find_subcommand(&word).cloned() {
+            command = meant;
+        }
+    }
+    command
+}

@@ -1,0 +1,246 @@
+//! Every refused command line: its text, its exit code, and that nothing was printed as a result.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+use crate::support::Run;
+use crate::support::Scratch;
+use crate::support::coffer;
+use crate::support::install;
+use crate::support::run;
+use crate::support::run_at;
+
+/// A user without rights.
+const NOBODY: u32 = 65_534;
+
+fn refused(args: &[&str]) -> Run {
+    let scratch = Scratch::new();
+    run_at(&scratch.path("none.sock"), args, b"")
+}
+
+#[test]
+fn a_command_line_that_does_not_parse_ends_with_125_and_the_usage() {
+    for (args, expected) in [
+        (&[][..], "Usage: coffer"),
+        (&["bogus"], "unrecognized subcommand 'bogus'"),
+        (&["secret"], "Usage: coffer secret"),
+        (&["secret", "bogus"], "unrecognized subcommand 'bogus'"),
+        (&["secret", "ls", "--bogus"], "unexpected argument '--bogus'"),
+        (&["secret", "ls", "-f", "bogus"], "bad format of filter (expected name=value)"),
+        (&["secret", "create"], "<SECRET>"),
+        (&["secret", "create", "a", "b", "c"], "unexpected argument 'c'"),
+        (&["secret", "create", "-l", "=x", "a"], "the key is missing"),
+        (&["secret", "rm"], "<SECRET>..."),
+        (&["secret", "inspect"], "<SECRET>..."),
+        (&["swarm", "join-token"], "<worker|manager>"),
+        (&["service", "create", "true"], "--name <NAME>"),
+        (&["service", "create", "--name", "n"], "<COMMAND>..."),
+        (&["service", "create", "--name", "n", "--replicas", "-1", "true"], "-1"),
+        (
+            &["service", "create", "--name", "n", "--secret", "source=a,bogus=1", "true"],
+            "invalid field in secret request: bogus",
+        ),
+        (&["secret", "ls", "-f", "other"], "Usage: coffer secret ls [OPTIONS]"),
+        (&["service", "logs", "-n", "some", "web"], "expected a number of lines, or 'all'"),
+        (&["service", "logs"], "<SERVICE>"),
+        (&["dev", "--bogus"], "unexpected argument '--bogus'"),
+    ] {
+        let run = refused(args);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(125), ""), "{args:?}: {run:?}");
+        assert!(run.stderr.contains(expected), "{args:?}: {}", run.stderr);
+        assert!(run.stderr.contains("Usage:"), "{args:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn help_and_version_are_a_success() {
+    for (args, expected) in [
+        (&["--help"][..], "Usage: coffer"),
+        (&["--version"], "coffer 0."),
+        (&["version"], " Version:  0."),
+        (&["secret", "--help"], "List secrets"),
+        (&["secret", "create", "--help"], "Examples:"),
+        (&["dev", "--help"], "--exit"),
+    ] {
+        let run = refused(args);
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{args:?}");
+        assert!(run.stdout.contains(expected), "{args:?}: {}", run.stdout);
+    }
+}
+
+#[test]
+fn what_is_wrong_without_a_daemon_ends_with_1() {
+    let scratch = Scratch::new();
+    let empty = scratch.file("empty", b"").display().to_string();
+    let large = scratch.file("large", &vec![b'x'; 512_000]).display().to_string();
+    let folder = scratch.path("").display().to_string();
+    let (empty_text, folder_text) = (
+        format!("error reading from {empty}: data is empty"),
+        format!("error reading from {folder}: read {folder}: is a directory"),
+    );
+    for (args, expected) in [
+        (&["secret", "create", "a"][..], "secret file is required"),
+        (
+            &["secret", "create", "a", "nofile"],
+            "error reading from nofile: open nofile: no such file or directory",
+        ),
+        (&["secret", "create", "a", "-"], "error reading from STDIN: data is empty"),
+        (&["secret", "create", "a", &empty], &empty_text),
+        (&["secret", "create", "a", &folder], &folder_text),
+        (
+            &["secret", "create", "a", &large],
+            "secret data must be larger than 0 and less than 512000 bytes",
+        ),
+        (
+            &["secret", "inspect", "--pretty", "-f", "{{.ID}}", "a"],
+            "cannot supply extra formatting options to the pretty template",
+        ),
+        (&["secret", "ls", "-f", "bogus=1"], "invalid filter 'bogus'; use id=, name= or label="),
+        (
+            &["secret", "ls", "--format", "{{if .ID}}x{{end}}"],
+            "template parsing error: '{{if .ID}}' is not understood: use {{.Field}}, \
+             {{.Label \"key\"}}, {{index .Field \"key\"}}, {{json .}} and plain text",
+        ),
+        (&["swarm", "join-token", "bogus"], "unknown role bogus"),
+        (
+            &["swarm", "join", "--token", "t", "10.0.0.1:2377"],
+            "this version runs a single manager: a node cannot join yet; \
+             run 'coffer swarm init' to make a cluster of this node",
+        ),
+        (
+            &[
+                "service",
+                "create",
+                "--name",
+                "n",
+                "--secret",
+                "a",
+                "--secret",
+                "src=b,target=a",
+                "x",
+            ],
+            "duplicate secret target for b not allowed",
+        ),
+    ] {
+        let run = refused(args);
+        let expected =
+            Run { code: Some(1), stdout: String::new(), stderr: format!("{expected}\n") };
+        assert_eq!(run, expected, "{args:?}");
+    }
+}
+
+#[test]
+fn a_host_that_is_no_unix_socket_is_refused() {
+    let long = format!("unix:///{}", "p".repeat(200));
+    for (host, expected) in [
+        (
+            "tcp://127.0.0.1:2375",
+            "invalid host 'tcp://127.0.0.1:2375': only unix:// is supported, as in \
+             unix:///run/coffer/coffer.sock",
+        ),
+        ("/a.sock", "invalid host '/a.sock': write it as a URL, unix:///a.sock"),
+        (&long, "invalid host: the path of the socket has 201 bytes, a Unix socket allows 107"),
+    ] {
+        for by_flag in [true, false] {
+            let mut command = coffer();
+            command.args(["secret", "ls"]);
+            if by_flag {
+                command.args(["-H", host]);
+            } else {
+                command.env("COFFER_HOST", host);
+            }
+            let run = run(command, b"");
+            assert_eq!((run.code, run.stderr), (Some(1), format!("{expected}\n")), "{host}");
+        }
+    }
+}
+
+#[test]
+fn a_daemon_that_is_not_there_is_named_with_what_to_do() {
+    let scratch = Scratch::new();
+    let dead = scratch.path("dead.sock");
+    drop(UnixListener::bind(&dead).unwrap());
+    let plain = scratch.file("plain.sock", b"text");
+    let none = scratch.path("none.sock");
+    let start = "is it running? start it with 'cofferd', or try 'coffer dev'";
+    let elsewhere = "give the path of cofferd's socket with -H";
+    for (socket, reason, advice) in [
+        (&dead, "connection refused", start),
+        (&none, "no such socket", start),
+        (&plain, "it is not a socket", elsewhere),
+    ] {
+        let run = run_at(socket, &["secret", "ls"], b"");
+        let text =
+            format!("cannot reach cofferd at unix://{}: {reason}; {advice}\n", socket.display());
+        assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{reason}");
+        assert_eq!(run.stderr, text);
+    }
+}
+
+#[test]
+fn a_socket_that_others_keep_closed_is_named_with_what_to_do() {
+    let scratch = Scratch::new();
+    let socket = scratch.path("closed.sock");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    fs::set_permissions(&socket, PermissionsExt::from_mode(0o000)).unwrap();
+    // Root is let in everywhere, so that it has to step down, to where it can start a copy.
+    let copy = scratch.path("coffer");
+    install(Path::new(env!("CARGO_BIN_EXE_coffer")), &copy);
+    let mut command = Command::new(copy);
+    command.args(["swarm", "init", "-H"]).arg(format!("unix://{}", socket.display()));
+    if rustix::process::geteuid().is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let run = run(command, b"");
+    let text = format!(
+        "cannot reach cofferd at unix://{}: permission denied; run this as root, or be in the group coffer\n",
+        socket.display()
+    );
+    assert_eq!(run, Run { code: Some(1), stdout: String::new(), stderr: text });
+}
+
+#[test]
+fn a_listener_that_talks_something_else_is_named() {
+    let scratch = Scratch::new();
+    for (name, greeting) in [
+        ("http.sock", &b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"[..]),
+        ("noise.sock", &[0xff; 64]),
+    ] {
+        let socket = scratch.path(name);
+        let listener = UnixListener::bind(&socket).unwrap();
+        let stranger = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(greeting).unwrap();
+            // Held open until the other side has had enough.
+            std::io::copy(&mut stream, &mut std::io::sink()).ok();
+        });
+        let run = run_at(&socket, &["secret", "ls"], b"");
+        stranger.join().unwrap();
+        assert_no_proper_answer(&run, &socket);
+    }
+}
+
+fn assert_no_proper_answer(run: &Run, socket: &Path) {
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
+    let start = format!("no proper answer from unix://{}: ", socket.display());
+    assert!(run.stderr.starts_with(&start), "{}", run.stderr);
+    let end = "; is it the socket of cofferd, and is cofferd well? look at its log\n";
+    assert!(run.stderr.ends_with(end), "{}", run.stderr);
+}
+
+#[test]
+fn a_listener_that_hangs_up_is_named() {
+    let scratch = Scratch::new();
+    let socket = scratch.path("short.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let stranger = thread::spawn(move || drop(listener.accept().unwrap()));
+    let run = run_at(&socket, &["secret", "ls"], b"");
+    stranger.join().unwrap();
+    assert_no_proper_answer(&run, &socket);
+}
