@@ -12,3 +12,6 @@ pub use codec::CodecError;
 pub use consensus::{Consensus, ProposeError, Start, StartError};
 pub use machine::{RestoreError, View};
 pub use store::EntryError;
+
+#[cfg(test)]
+mod tests;

@@ -212,6 +212,17 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_sealed_as_it_always_was() {
+        // Checked against another implementation of the cipher.
+        let hex = sealed().text.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>();
+        assert_eq!(hex.concat(), "c8138eff19010ccbdea8dbfb255b2725c3ea5337bb");
+        let data = place().associated_data(Epoch(3));
+        assert_eq!(data.len(), 16 + 25 + 1 + 25 + 4 + 4);
+        assert_eq!(&data[..16], b"coffer value v1\0");
+        assert_eq!(data[data.len() - 8..], [1, 0, 0, 0, 3, 0, 0, 0]);
+    }
+
+    #[test]
     fn a_sealed_value_opens_nowhere_else() {
         let here = place();
         for there in [

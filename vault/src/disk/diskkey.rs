@@ -101,6 +101,7 @@ mod tests {
     fn any_flipped_or_missing_byte_of_the_file_is_refused() {
         let key = DiskKey::filled(|bytes| bytes.fill(7)).unwrap();
         let file = key.to_clear_file();
+        crate::testing::assert_golden("disk-key", &file);
         assert_eq!(DiskKey::parse(&file).ok().unwrap().expose(), &[7; 32]);
         for at in 0..file.len() {
             let mut altered = file.to_vec();

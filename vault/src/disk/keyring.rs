@@ -96,6 +96,7 @@ mod tests {
     fn a_keyring_reads_as_it_was_written_and_no_other_way() {
         let ring = Keyring::first(|key| key.fill(5)).unwrap();
         let file = ring.to_file(&[1; 32], b"here", [2; 24]);
+        crate::testing::assert_golden("keyring", &file);
         let read = Keyring::parse(&[1; 32], b"here", &file).ok().unwrap();
         assert_eq!(read.newest().bytes, &[5; 32]);
         assert!(read.key(Epoch(1)).is_some());

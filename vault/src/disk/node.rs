@@ -69,6 +69,7 @@ mod tests {
             recovery_epoch: 3,
         };
         let file = membership.to_file(&[1; 32], [2; 24]);
+        crate::testing::assert_golden("node", &file);
         assert_eq!(Membership::parse(&[1; 32], &file), Ok(membership));
         for at in 0..file.len() {
             let mut altered = file.clone();

@@ -128,6 +128,7 @@ mod tests {
     #[test]
     fn any_flipped_or_missing_byte_is_refused_with_the_files_name() {
         let file = seal_file(FORM, &[1; 32], [2; 24], b"here", b"some body");
+        crate::testing::assert_golden("sealed-file", &file);
         assert_eq!(open(&file).unwrap(), b"some body");
         for at in 0..file.len() {
             let mut altered = file.clone();

@@ -272,6 +272,7 @@ mod tests {
     #[test]
     fn any_flipped_missing_or_added_byte_is_refused() {
         let bytes = file_of(&[b"one".to_vec(), b"two".to_vec()]);
+        crate::testing::assert_golden("snapshot", &bytes);
         for at in 0..bytes.len() {
             let mut altered = bytes.clone();
             altered[at] ^= 1;

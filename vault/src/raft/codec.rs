@@ -99,3 +99,6 @@ pub(super) fn membership_from(
     let members: BTreeMap<u64, Member> = members.collect();
     Membership::new(configs, members).map_err(|_| CodecError::Range { field: "membership" })
 }
+
+#[cfg(test)]
+mod tests;

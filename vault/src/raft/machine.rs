@@ -1,5 +1,6 @@
 //! openraft's state machine, over ours: applies entries, publishes views, writes and reads snapshots.
 
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,7 +17,7 @@ use super::codec::{self, CodecError};
 use super::types::{
     Answer, LogId, Snapshot, SnapshotMeta, StoredMembership, Types, log_id, position,
 };
-use crate::disk::folder::Folder;
+use crate::disk::folder::{self, Folder};
 use crate::disk::keyring::Keyring;
 use crate::disk::log::Position;
 use crate::disk::snapshot::{SnapshotError, SnapshotWriter, read_records};
@@ -33,10 +34,17 @@ pub struct View {
     pub(super) membership: StoredMembership,
 }
 
-/// A snapshot on this manager's disk.
-#[derive(Clone, Debug)]
+/// A snapshot in a folder: our own, or where one that came from another manager was put down.
+#[derive(Clone)]
 pub(in crate::raft) struct SnapshotFile {
+    pub folder: Arc<dyn Folder>,
     pub name: String,
+}
+
+impl fmt::Debug for SnapshotFile {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.name)
+    }
 }
 
 /// What snapshots are written with.
@@ -92,7 +100,8 @@ impl Machine {
         if let Some(name) = newest {
             let bytes = shelf.folder.read(&name).map_err(io(&name))?;
             view = read_view(&name, &bytes, &shelf)?;
-            snapshot = Some((view.meta(), SnapshotFile { name }));
+            let folder = Arc::clone(&shelf.folder);
+            snapshot = Some((view.meta(), SnapshotFile { folder, name }));
         }
         let published = watch::Sender::new(view.clone());
         Ok(Self { view, published, shelf: Arc::new(shelf), newest: Arc::new(Mutex::new(snapshot)) })
@@ -160,13 +169,17 @@ impl RaftStateMachine<Types> for Machine {
         meta: &SnapshotMeta,
         snapshot: SnapshotFile,
     ) -> Result<(), io::Error> {
-        let bytes = self.shelf.folder.read(&snapshot.name)?;
-        let view = read_view(&snapshot.name, &bytes, &self.shelf).map_err(io::Error::other)?;
+        let SnapshotFile { folder, name } = snapshot;
+        let bytes = folder.read(&name)?;
+        let view = read_view(&name, &bytes, &self.shelf).map_err(io::Error::other)?;
         if view.meta() != *meta {
             return Err(io::Error::other("the snapshot is not the one that was announced"));
         }
+        // In place, and on the disk, before anything relies on it.
+        folder::replace(self.shelf.folder.as_ref(), &name, &bytes)?;
+        let folder = Arc::clone(&self.shelf.folder);
         self.view = view;
-        *lock(&self.newest) = Some((meta.clone(), snapshot));
+        *lock(&self.newest) = Some((meta.clone(), SnapshotFile { folder, name }));
         self.published.send_replace(self.view.clone());
         Ok(())
     }
@@ -192,7 +205,8 @@ impl RaftSnapshotBuilder<Types> for Builder {
         let name = tokio::task::spawn_blocking(move || write_view(&view, &shelf))
             .await
             .map_err(io::Error::other)??;
-        let (meta, snapshot) = (self.view.meta(), SnapshotFile { name });
+        let folder = Arc::clone(&self.shelf.folder);
+        let (meta, snapshot) = (self.view.meta(), SnapshotFile { folder, name });
         *lock(&self.newest) = Some((meta.clone(), snapshot.clone()));
         Ok(Snapshot { meta, snapshot })
     }

@@ -134,6 +134,19 @@ fn small_log() -> Memory {
 }
 
 #[test]
+fn a_log_is_written_as_it_always_was() {
+    let folder = Memory::default();
+    let fault = Box::new(|fault: Fault| panic!("{fault}"));
+    let opened = open(Arc::new(folder.clone()), key(), OPTIONS, Box::new(|| [7; 32]), fault);
+    let (_, writer) = opened.unwrap();
+    write(&writer, vec![Record::Vote(Vote { term: 1, node: 1, committed: true }), entry(0, 10)]);
+    drop(writer);
+    let bytes = folder.read("0000000000000001.seg").unwrap();
+    // Header, opening, one batch, the seal that an ending writer leaves.
+    crate::testing::assert_golden("log-segment", &bytes[..4096 * 4]);
+}
+
+#[test]
 fn what_was_acknowledged_comes_back_after_every_restart() {
     let folder = small_log();
     for _ in 0..3 {

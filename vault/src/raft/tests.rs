@@ -1,0 +1,57 @@
+//! openraft's own storage suite over our log and our snapshots.
+
+use std::io;
+use std::sync::Arc;
+
+use openraft::testing::log::{StoreBuilder, Suite};
+use openraft::{ErrorSubject, ErrorVerb, StorageError};
+use vault_core::id::ClusterId;
+
+use super::machine::{Machine, Shelf};
+use super::store::LogStore;
+use super::types::Types;
+use crate::disk::diskkey::DiskKey;
+use crate::disk::folder::{Folder, RealFolder};
+use crate::disk::keyring::Keyring;
+use crate::disk::log::{self, LogKey};
+use crate::entropy;
+use crate::testing::{self, TestFolder};
+
+/// Makes an empty log and state machine in a folder of its own.
+struct Fresh;
+
+impl StoreBuilder<Types, LogStore, Machine, TestFolder> for Fresh {
+    async fn build(&self) -> Result<(TestFolder, LogStore, Machine), StorageError<Types>> {
+        let folder = testing::folder();
+        let (log, machine) = stores(&folder).map_err(|error| {
+            StorageError::from_io_error(ErrorSubject::Store, ErrorVerb::Read, error)
+        })?;
+        Ok((folder, log, machine))
+    }
+}
+
+fn stores(folder: &TestFolder) -> io::Result<(LogStore, Machine)> {
+    let home: Arc<dyn Folder> = Arc::new(RealFolder::open(folder.path())?);
+    let key = LogKey {
+        context: b"suite".to_vec(),
+        disk_key: DiskKey::filled(entropy::fill).map_err(io::Error::other)?,
+    };
+    let options = log::Options { segment_bytes: 256 << 10, batch_bytes: 64 << 10 };
+    let fault = Box::new(|fault: log::Fault| panic!("{fault}"));
+    let opened = log::open(home.folder("log")?, key, options, Box::new(entropy::random), fault);
+    let (recovered, writer) = opened.map_err(io::Error::other)?;
+    let shelf = Shelf {
+        folder: home.folder("snapshots")?,
+        keyring: Arc::new(Keyring::first(|key| key.fill(1)).map_err(io::Error::other)?),
+        // One cluster: the suite carries a snapshot from one manager to another.
+        cluster: ClusterId::from_entropy([1; 17]),
+    };
+    let log = LogStore::new(recovered, writer).map_err(io::Error::other)?;
+    Ok((log, Machine::restore(shelf).map_err(io::Error::other)?))
+}
+
+#[test]
+fn openrafts_storage_suite_passes() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(Suite::test_all(Fresh)).unwrap();
+}
