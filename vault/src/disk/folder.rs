@@ -119,10 +119,11 @@ impl Folder for RealFolder {
 
     fn folder(&self, name: &str) -> io::Result<Arc<dyn Folder>> {
         match rustix::fs::mkdirat(&self.descriptor, name, FOLDER_MODE) {
-            Ok(()) => rustix::fs::fsync(&self.descriptor)?,
-            Err(rustix::io::Errno::EXIST) => {}
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
+        // Also of one that was there: who made it may have died before its name was on the disk.
+        rustix::fs::fsync(&self.descriptor)?;
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let descriptor = rustix::fs::openat(&self.descriptor, name, flags, Mode::empty())?;
         rustix::fs::fchmod(&descriptor, FOLDER_MODE)?;

@@ -170,7 +170,7 @@ pub(super) fn parse_batch(key: &SegmentKey, bytes: &[u8]) -> Result<Batch, Broke
     opened.truncate(body_len);
     let length = end.next_multiple_of(BATCH_ALIGN);
     let padding = bytes.get(end..length.min(bytes.len())).unwrap_or_default();
-    if padding.iter().any(|byte| *byte != 0) {
+    if padding != &[0; BATCH_ALIGN][..padding.len()] {
         return Err(Broken::Damaged);
     }
     Ok(Batch { counter, previous_tag: array(head, 16), tag, body: opened, length })

@@ -31,7 +31,8 @@ pub enum Record {
     Committed(Position),
     /// First in each segment: where the segment before ended, and what holds at this point.
     Open(Opening),
-    /// Covers the batch before it. Written when nothing else is.
+    /// Covers the batch before it. Written when nothing else is, not flushed, and overwritten by the next
+    /// batch.
     Seal,
 }
 
@@ -40,7 +41,7 @@ pub enum Record {
 pub struct Opening {
     /// Number of the segment before; 0 for none.
     pub previous: u64,
-    /// Counter of that segment's last batch.
+    /// Counter of that segment's last batch, seals not counted.
     pub previous_counter: u64,
     /// That batch's tag.
     pub previous_tag: [u8; 16],

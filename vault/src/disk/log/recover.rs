@@ -75,23 +75,44 @@ pub(super) fn segment_name(number: u64) -> String {
 
 pub(super) fn recover(folder: &dyn Folder, key: &LogKey) -> Result<(Recovered, Tail), LogError> {
     let names = folder.names().map_err(|source| io_error("listing", "log", source))?;
-    let numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
+    numbers.sort_unstable();
+    // Of segments that are released together, an outage may bring back any. What stands before a gap is
+    // not needed, or else its entries will be missed below.
+    let gap = numbers.windows(2).rposition(|pair| pair[0].checked_add(1) != Some(pair[1]));
+    let (released, numbers) = numbers.split_at(gap.map_or(0, |at| at + 1));
     let mut reading = Reading::default();
     for number in numbers {
-        if reading.tail.last_number != 0 && number != reading.tail.last_number + 1 {
-            return Err(LogError::SegmentMissing { number: reading.tail.last_number + 1 });
-        }
-        reading.segment(read_segment(folder, key, number)?)?;
+        reading.segment(read_segment(folder, key, *number)?)?;
     }
     reading.tail.free = names.into_iter().filter(|name| name.starts_with(SPARE)).collect();
-    let (recovered, tail) = reading.finish()?;
-    if tail.last_number != 0 {
-        // What was read may still be in the page cache alone; from here on it counts as stored.
-        let file = segment_name(tail.last_number);
-        let flushed = folder.open(&file).and_then(|open| open.flush());
-        flushed.map_err(|source| io_error("flushing", &file, source))?;
-    }
+    reading.tail.free.extend(released.iter().map(|number| segment_name(*number)));
+    let last_batch = std::mem::take(&mut reading.last_batch);
+    let (recovered, tail) = reading.finish(released.last().copied())?;
+    store(folder, tail.last_number, &last_batch)?;
     Ok((recovered, tail))
+}
+
+/// What was read may still be in the page cache alone; from here on it counts as stored. The last batch is
+/// written again, with the same bytes: after a flush that failed, the cache shows what the disk never got,
+/// and takes it for written. The names count too: a free file must not get a new life while the disk still
+/// has it under its old name.
+fn store(folder: &dyn Folder, number: u64, last_batch: &LastBatch) -> Result<(), LogError> {
+    if number != 0 {
+        let name = segment_name(number);
+        let file = folder.open(&name).map_err(|source| io_error("opening", &name, source))?;
+        let written = file.write_at(last_batch.offset, &last_batch.bytes);
+        written.map_err(|source| io_error("writing", &name, source))?;
+        file.flush().map_err(|source| io_error("flushing", &name, source))?;
+    }
+    folder.flush().map_err(|source| io_error("flushing", "log", source))
+}
+
+/// The last batch of the newest segment, as it was read.
+#[derive(Default)]
+struct LastBatch {
+    offset: u64,
+    bytes: Vec<u8>,
 }
 
 fn number_of(name: &str) -> Option<u64> {
@@ -109,6 +130,8 @@ struct Segment {
     opening: Opening,
     /// With their offsets; the first is the opening's.
     batches: Vec<(usize, Batch)>,
+    /// All bytes of the file.
+    bytes: Vec<u8>,
     /// Where reading stopped.
     end: usize,
     /// What stands there.
@@ -136,6 +159,10 @@ fn read_segment(folder: &dyn Folder, key: &LogKey, number: u64) -> Result<Segmen
     if head.number != number {
         return Err(damaged(16));
     }
+    // A segment gets its name only after all of it was flushed: a shorter one was cut.
+    if usize::try_from(head.size).map_or(true, |size| bytes.len() < size) {
+        return Err(damaged(bytes.len()));
+    }
     let first = parse_batch(&segment_key, &bytes[SEGMENT_HEAD..]);
     let first = first.ok().filter(|batch| batch.counter == 1);
     // A segment gets its name only after its opening was flushed, so this is never a torn tail.
@@ -148,8 +175,9 @@ fn read_segment(folder: &dyn Folder, key: &LogKey, number: u64) -> Result<Segmen
     let mut batches = vec![(SEGMENT_HEAD, first)];
     let stop = loop {
         let (_, before) = batches.last().expect("the opening is there");
+        // A counter may be missing: that of a seal whose place the batch has taken.
         let follows =
-            |batch: &Batch| batch.counter == before.counter + 1 && batch.previous_tag == before.tag;
+            |batch: &Batch| batch.counter > before.counter && batch.previous_tag == before.tag;
         match parse_batch(&segment_key, bytes.get(end..).unwrap_or_default()) {
             Ok(batch) if follows(&batch) => {
                 let length = batch.length;
@@ -157,20 +185,25 @@ fn read_segment(folder: &dyn Folder, key: &LogKey, number: u64) -> Result<Segmen
                 end += length;
             }
             other => {
-                let absent = matches!(other, Err(Broken::Absent));
-                break stop(&segment_key, &bytes, end, before.counter, absent);
+                // Behind a seal there is nothing but what an earlier life of the file left.
+                let is_end = matches!(other, Err(Broken::Absent)) || is_seal(before);
+                break stop(&segment_key, &bytes, end, before.counter, is_end);
             }
         }
     };
-    Ok(Segment { number, opening, batches, end, stop })
+    Ok(Segment { number, opening, batches, bytes, end, stop })
+}
+
+fn is_seal(batch: &Batch) -> bool {
+    decode(&batch.body).as_deref() == Some(&[Record::Seal])
 }
 
 /// What it means that nothing more was read at `end`.
-fn stop(key: &SegmentKey, bytes: &[u8], end: usize, last: u64, absent: bool) -> Stop {
+fn stop(key: &SegmentKey, bytes: &[u8], end: usize, last: u64, is_end: bool) -> Stop {
     let rest = bytes.get(end..).unwrap_or_default();
     let mut blocks = (0..rest.len()).step_by(BATCH_ALIGN);
     let is_later = |at: usize| parse_batch(key, &rest[at..]).is_ok_and(|b| b.counter > last);
-    match (blocks.any(is_later), absent) {
+    match (blocks.any(is_later), is_end) {
         (true, _) => Stop::Damaged,
         (false, true) => Stop::Clean,
         (false, false) => Stop::Torn,
@@ -181,6 +214,7 @@ fn stop(key: &SegmentKey, bytes: &[u8], end: usize, last: u64, absent: bool) -> 
 struct Reading {
     recovered: Recovered,
     tail: Tail,
+    last_batch: LastBatch,
     /// Where the newest segment read so far stopped.
     end: usize,
     stop: Option<Stop>,
@@ -206,15 +240,26 @@ impl Reading {
                 return Err(LogError::Damaged { file, offset: self.end });
             }
         }
-        let mut highest = 0;
+        let (mut highest, mut last) = (0, (0, 0));
         for (offset, batch) in &segment.batches {
-            let applied = decode(&batch.body).and_then(|records| {
+            let records = decode(&batch.body);
+            // A seal may be there or not; nothing refers to it.
+            if !is_seal(batch) {
+                (self.tail.last_counter, self.tail.last_tag) = (batch.counter, batch.tag);
+                last = (*offset, batch.length);
+            }
+            let applied = records.and_then(|records| {
                 records.into_iter().try_for_each(|record| self.record(record, &mut highest))
             });
             let file = || segment_name(segment.number);
             applied.ok_or_else(|| LogError::Damaged { file: file(), offset: *offset })?;
-            (self.tail.last_counter, self.tail.last_tag) = (batch.counter, batch.tag);
         }
+        let (offset, length) = last;
+        let end = (offset + length).min(segment.bytes.len());
+        self.last_batch = LastBatch {
+            offset: u64::try_from(offset).expect("sizes fit in 64 bits"),
+            bytes: segment.bytes[offset..end].to_vec(),
+        };
         self.tail.last_number = segment.number;
         self.tail.segments.push((segment.number, highest));
         (self.end, self.stop) = (segment.end, Some(segment.stop));
@@ -228,7 +273,10 @@ impl Reading {
                 let next = self.last.map_or(0, |last| last.saturating_add(1));
                 // The first entry of all may have any index behind a snapshot that was installed.
                 let starts = self.recovered.entries.is_empty()
-                    && self.recovered.purged.is_some_and(|p| p.index + 1 == position.index);
+                    && self
+                        .recovered
+                        .purged
+                        .is_some_and(|p| p.index.checked_add(1) == Some(position.index));
                 if position.index != next && !starts {
                     return None;
                 }
@@ -254,7 +302,7 @@ impl Reading {
         Some(())
     }
 
-    fn finish(mut self) -> Result<(Recovered, Tail), LogError> {
+    fn finish(mut self, released: Option<u64>) -> Result<(Recovered, Tail), LogError> {
         let file = || segment_name(self.tail.last_number);
         match self.stop {
             Some(Stop::Damaged) => {
@@ -268,10 +316,13 @@ impl Reading {
         let purged = self.recovered.purged.map(|position| position.index);
         let first = self.recovered.entries.first().map(|(position, _)| position.index);
         // Entries of segments that are gone, and any hole behind what was purged, must not be missed.
-        let missed = first.filter(|first| *first > purged.map_or(0, |index| index + 1));
+        let missed =
+            first.filter(|first| *first > purged.map_or(0, |index| index.saturating_add(1)));
         let gone = self.gone.filter(|gone| purged < Some(*gone));
         if let Some(first) = missed.or(gone) {
-            return Err(LogError::EntriesMissing { first });
+            return Err(released.map_or(LogError::EntriesMissing { first }, |number| {
+                LogError::SegmentMissing { number: number + 1 }
+            }));
         }
         self.tail.vote = self.recovered.vote;
         self.tail.purged = self.recovered.purged;

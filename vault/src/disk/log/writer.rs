@@ -92,8 +92,13 @@ impl LogWriter {
         })?;
         let (queue, submissions) = mpsc::channel();
         let run = move || {
-            if let Err(failed) = writer.run(&submissions) {
-                fault(failed);
+            let ended = writer.run(&submissions);
+            writer.end_spare();
+            let Err(failed) = ended else { return };
+            fault(failed);
+            // Who waits, and who still comes, is told, until the log is dropped.
+            for submission in submissions {
+                submission.refuse();
             }
         };
         let spawned = std::thread::Builder::new().name("log".into()).spawn(run);
@@ -108,8 +113,15 @@ impl LogWriter {
     /// Queues records. After a fault they are refused, through `done`.
     pub fn submit(&self, submission: Submission) {
         let Some(queue) = &self.queue else { return };
-        let refused = queue.send(submission).err().and_then(|refused| refused.0.done);
-        if let Some(done) = refused {
+        if let Err(mpsc::SendError(refused)) = queue.send(submission) {
+            refused.refuse();
+        }
+    }
+}
+
+impl Submission {
+    fn refuse(self) {
+        if let Some(done) = self.done {
             done(Err(io::Error::other("the log's disk has failed")));
         }
     }
@@ -129,12 +141,26 @@ struct Segment {
     file: Arc<dyn StoredFile>,
     name: String,
     key: SegmentKey,
-    /// Where the next batch goes.
+    /// Where the next batch goes; a seal may stand there until then.
     offset: u64,
+    /// The highest counter that was used, be it for a seal.
     counter: u64,
+    /// Counter and tag of the last batch that was flushed: what comes next refers to it.
+    last_counter: u64,
     tag: [u8; 16],
-    /// The last batch is a seal already.
+    /// Nothing was written since the last seal, or since the segment's start.
     is_sealed: bool,
+}
+
+impl Segment {
+    /// Seals a batch with the next counter and writes it where the next one goes. Returns its tag.
+    fn write(&mut self, batch: &mut Vec<u8>) -> Result<[u8; 16], Fault> {
+        self.counter += 1;
+        let tag = finish_batch(&self.key, self.counter, &self.tag, batch);
+        let written = self.file.write_at(self.offset, batch);
+        written.map_err(|source| fault("writing", &self.name, source))?;
+        Ok(tag)
+    }
 }
 
 struct Writer {
@@ -193,11 +219,7 @@ impl Writer {
                 .flatten();
         }
         let purged_before = self.state.purged;
-        self.make_room()?;
-        for record in &records {
-            self.note(record);
-        }
-        match self.write_batch(true) {
+        match self.store(&records) {
             Ok(()) => waiting.into_iter().for_each(|done| done(Ok(()))),
             Err(fault) => {
                 for done in waiting {
@@ -207,6 +229,15 @@ impl Writer {
             }
         }
         if self.state.purged != purged_before { self.release_purged() } else { Ok(()) }
+    }
+
+    /// Writes and flushes the buffer, which holds these records.
+    fn store(&mut self, records: &[Record]) -> Result<(), Fault> {
+        self.make_room()?;
+        for record in records {
+            self.note(record);
+        }
+        self.write_batch()
     }
 
     /// Keeps what the next segment will have to start with.
@@ -234,7 +265,8 @@ impl Writer {
     fn make_room(&mut self) -> Result<(), Fault> {
         let length = as_u64(self.buffer.len().next_multiple_of(BATCH_ALIGN));
         let current = self.current.as_ref().expect("there is a segment after start");
-        if current.offset + length > self.options.segment_bytes {
+        // One block stays free for the seal: the last batch of a full segment must be covered too.
+        if current.offset + length + as_u64(BATCH_ALIGN) > self.options.segment_bytes {
             let batch = std::mem::take(&mut self.buffer);
             self.next_segment()?;
             self.buffer = batch;
@@ -244,40 +276,39 @@ impl Writer {
         Ok(())
     }
 
-    /// Seals and writes what stands in the buffer.
-    fn write_batch(&mut self, flush: bool) -> Result<(), Fault> {
+    /// Seals, writes and flushes what stands in the buffer.
+    fn write_batch(&mut self) -> Result<(), Fault> {
         let current = self.current.as_mut().expect("there is a segment after start");
-        current.counter += 1;
-        current.tag = finish_batch(&current.key, current.counter, &current.tag, &mut self.buffer);
-        let written = current.file.write_at(current.offset, &self.buffer);
-        written.map_err(|source| fault("writing", &current.name, source))?;
-        if flush {
-            let flushed = current.file.flush();
-            flushed.map_err(|source| fault("flushing", &current.name, source))?;
-        }
+        let tag = current.write(&mut self.buffer)?;
+        let flushed = current.file.flush();
+        flushed.map_err(|source| fault("flushing", &current.name, source))?;
         current.offset += as_u64(self.buffer.len());
-        current.is_sealed = !flush;
+        (current.last_counter, current.tag) = (current.counter, tag);
+        current.is_sealed = false;
         Ok(())
     }
 
     /// Covers the last batch, so that damage to it can be told from a torn tail. Needs no flush: if it is
-    /// lost, the batch is merely not covered.
+    /// lost, the batch is merely not covered. For the same reason the next batch takes its place and does
+    /// not refer to it: a seal that was lost must not look like a hole between two batches.
     fn seal_when_idle(&mut self) -> Result<(), Fault> {
-        let current = self.current.as_ref().expect("there is a segment after start");
+        let current = self.current.as_mut().expect("there is a segment after start");
         let fits = current.offset + as_u64(BATCH_ALIGN) <= self.options.segment_bytes;
         if current.is_sealed || !fits {
             return Ok(());
         }
         start_batch(&mut self.buffer);
         encode(&Record::Seal, &mut self.buffer);
-        self.write_batch(false)
+        current.write(&mut self.buffer)?;
+        current.is_sealed = true;
+        Ok(())
     }
 
     /// Starts a segment: header and opening are on the disk before it gets its name.
     fn next_segment(&mut self) -> Result<(), Fault> {
         if let Some(current) = self.current.take() {
             self.state.previous = self.segments.back().map_or(0, |(number, _)| *number);
-            self.state.previous_counter = current.counter;
+            self.state.previous_counter = current.last_counter;
             self.state.previous_tag = current.tag;
         }
         let number = self.state.previous + 1;
@@ -296,13 +327,20 @@ impl Writer {
         renamed.map_err(|source| fault("naming", &name, source))?;
         let offset = as_u64(SEGMENT_HEAD + self.buffer.len());
         self.segments.push_back((number, 0));
-        self.current = Some(Segment { file, name, key, offset, counter: 1, tag, is_sealed: true });
+        let (counter, last_counter, is_sealed) = (1, 1, true);
+        let current = Segment { file, name, key, offset, counter, last_counter, tag, is_sealed };
+        self.current = Some(current);
         Ok(())
     }
 
     /// A file for the next segment: one that is free, the spare, or a new one.
     fn draft(&mut self, number: u64) -> Result<String, Fault> {
         if let Some(free) = self.free.pop_front() {
+            // It may have been left half zeroed, or be of a smaller log; a segment has its whole size.
+            let end = self.options.segment_bytes.saturating_sub(as_u64(BATCH_ALIGN));
+            let file = self.folder.open(&free).map_err(|source| fault("opening", &free, source))?;
+            let written = file.write_at(end, &[0; BATCH_ALIGN]);
+            written.map_err(|source| fault("zeroing", &free, source))?;
             return Ok(free);
         }
         match self.spare.take().map(JoinHandle::join) {
@@ -321,6 +359,14 @@ impl Writer {
         let zero = move || zeroed(folder.as_ref(), number, bytes);
         // Without a thread the next segment is zeroed when it is needed: slower, nothing worse.
         self.spare = std::thread::Builder::new().name("log-spare".into()).spawn(zero).ok();
+    }
+
+    /// Waits for the thread that zeroes a file: whoever opens the log next may use that file.
+    fn end_spare(&mut self) {
+        if let Some(spare) = self.spare.take() {
+            // A file that could not be zeroed is missed by nobody now.
+            spare.join().ok();
+        }
     }
 
     /// Segments whose entries were all purged are kept to be used again, or removed.
@@ -347,9 +393,10 @@ impl Writer {
     }
 }
 
-/// Makes a file of zeros: its blocks are all written, so that a flush never has to change metadata.
+/// Makes a file of zeros: its blocks are all written, so that a flush never has to change metadata. Its
+/// name differs from that of a segment of this number that was released.
 fn zeroed(folder: &dyn Folder, number: u64, bytes: u64) -> Result<String, Fault> {
-    let name = format!("{SPARE}{number:016x}");
+    let name = format!("{SPARE}{number:016x}.new");
     let file = folder.create(&name).map_err(|source| fault("making", &name, source))?;
     let zeros = vec![0; ZERO_CHUNK];
     let mut offset = 0;
