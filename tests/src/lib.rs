@@ -1,0 +1,18 @@
+//! What whole-program tests share: the binaries, a node to run them on, and looks at the host.
+//!
+//! Nothing here knows what a test is about. Every wait has a deadline; none waits for luck.
+
+pub mod binaries;
+pub mod daemon;
+pub mod disk;
+pub mod node;
+pub mod processes;
+pub mod run;
+pub mod scratch;
+pub mod wait;
+
+pub use daemon::{Daemon, Ended};
+pub use node::Node;
+pub use run::Run;
+pub use scratch::Scratch;
+pub use wait::{skipped, wait_until, wait_until_none};

@@ -1,0 +1,163 @@
+//! A node of its own for one test: directories, a daemon when it is started, the command line.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::binaries;
+use crate::daemon::Daemon;
+use crate::processes;
+use crate::run::Run;
+use crate::scratch::Scratch;
+use crate::wait::{skipped, wait_until, wait_until_none};
+
+/// Directories and a socket that nobody else uses.
+pub struct Node {
+    scratch: Scratch,
+    mounts_before: BTreeSet<String>,
+}
+
+/// Whether this process is root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Whether a user may make namespaces here. `as_user` starts a program as that user.
+pub fn has_user_namespaces(as_user: impl FnOnce(&mut Command)) -> bool {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "true"]);
+    as_user(&mut command);
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+impl Node {
+    /// A node for a test. `None`, said aloud, where no daemon can run: without root a daemon needs user
+    /// namespaces.
+    pub fn for_test(test: &str) -> Option<Self> {
+        if !is_root() && !has_user_namespaces(|_| {}) {
+            skipped(test, "needs root or user namespaces");
+            return None;
+        }
+        Some(Self { scratch: Scratch::new(), mounts_before: processes::mounts() })
+    }
+
+    /// What is removed with the node, and a name that nothing else on this host has.
+    pub fn scratch(&self) -> &Scratch {
+        &self.scratch
+    }
+
+    pub fn state_dir(&self) -> PathBuf {
+        self.scratch.path("state")
+    }
+
+    pub fn run_dir(&self) -> PathBuf {
+        self.scratch.path("run")
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.run_dir().join("coffer.sock")
+    }
+
+    /// `cofferd` with this node's directories and a clean environment.
+    pub fn cofferd(&self) -> Command {
+        self.cofferd_at(&binaries::cofferd())
+    }
+
+    /// The same for a copy of it.
+    pub fn cofferd_at(&self, program: &Path) -> Command {
+        let mut command = clean(program);
+        command.arg("--state-dir").arg(self.state_dir()).arg("--run-dir").arg(self.run_dir());
+        command.args(["--listen-addr", "127.0.0.1:0"]);
+        if !is_root() {
+            command.arg("--rootless");
+        }
+        command
+    }
+
+    /// `coffer` with this node's socket and a clean environment.
+    pub fn coffer_command(&self, args: &[&str]) -> Command {
+        self.coffer_at(&binaries::coffer(), args)
+    }
+
+    /// The same for a copy of it.
+    pub fn coffer_at(&self, program: &Path, args: &[&str]) -> Command {
+        let mut command = clean(program);
+        command.arg("-H").arg(format!("unix://{}", self.socket().display())).args(args);
+        command
+    }
+
+    /// Runs `coffer` with nothing on standard input.
+    pub fn coffer(&self, args: &[&str]) -> Run {
+        self.coffer_reading(args, b"")
+    }
+
+    /// Runs `coffer` with so much on standard input.
+    pub fn coffer_reading(&self, args: &[&str], input: &[u8]) -> Run {
+        Run::of(&mut self.coffer_command(args), input)
+    }
+
+    /// Starts the daemon and waits until it serves.
+    #[track_caller]
+    pub fn start(&self) -> Daemon<'_> {
+        Daemon::start(self, self.cofferd())
+    }
+
+    /// The same, and makes the node the first manager of a cluster.
+    #[track_caller]
+    pub fn start_cluster(&self) -> Daemon<'_> {
+        let daemon = self.start();
+        self.coffer(&["swarm", "init"]).said();
+        daemon
+    }
+
+    /// Creates a secret and gives its ID.
+    #[track_caller]
+    pub fn secret(&self, name: &str, value: &[u8]) -> String {
+        self.coffer_reading(&["secret", "create", name, "-"], value).word()
+    }
+
+    /// Waits until a service's tasks have written a text, and gives all they wrote: standard output,
+    /// then standard error.
+    #[track_caller]
+    pub fn logs_with(&self, service: &str, text: &str) -> (String, String) {
+        let mut logs = (String::new(), String::new());
+        wait_until(&format!("{service} says {text}"), || {
+            let run = self.coffer(&["service", "logs", service]);
+            logs = (run.stdout, run.stderr);
+            logs.0.contains(text) || logs.1.contains(text)
+        });
+        logs
+    }
+
+    /// Asserts that no mount has come up on the host since the node was made.
+    #[track_caller]
+    pub fn assert_no_mount(&self) {
+        // What another test had for a moment goes away; ours would stay.
+        wait_until_none("new mounts", || {
+            processes::mounts().difference(&self.mounts_before).cloned().collect()
+        });
+    }
+
+    /// Asserts that a daemon that ended cleanly has left nothing to run, and nobody who runs.
+    #[track_caller]
+    pub fn assert_nothing_runs(&self) {
+        let left: Vec<_> = fs::read_dir(self.run_dir()).unwrap().collect();
+        assert!(left.is_empty(), "left in the run directory: {left:?}");
+        let running = processes::with_argument(self.scratch.name());
+        assert!(running.is_empty(), "processes {running:?} still run");
+        self.assert_no_mount();
+    }
+}
+
+/// A command that inherits nothing that is meant for this host's own daemon.
+pub fn clean(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("COFFER") {
+            command.env_remove(&name);
+        }
+    }
+    command.env_remove("NOTIFY_SOCKET").env_remove("XDG_RUNTIME_DIR");
+    command
+}
