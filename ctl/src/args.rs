@@ -1,15 +1,26 @@
 //! What can be typed, and nothing more: the commands take it from here, checked in form only.
 
+mod stream;
+mod value;
+
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use clap::Args;
+use clap::CommandFactory;
+use clap::FromArgMatches;
 use clap::Parser;
 use clap::Subcommand;
 
 use crate::grant;
 use crate::grant::GrantRequest;
 use crate::host;
+pub(crate) use stream::AuditCommand;
+pub(crate) use stream::EventsArgs;
+pub(crate) use stream::TailArgs;
+pub(crate) use value::ChangeArgs;
+pub(crate) use value::CreateArgs;
+pub(crate) use value::RotateArgs;
+pub(crate) use value::ValueCommand;
 
 /// A secrets vault for a cluster: secrets, services that read them, and the nodes that run them
 #[derive(Debug, Parser)]
@@ -31,15 +42,23 @@ pub(crate) enum Command {
     /// Manage the swarm: the cluster of this node
     #[command(subcommand)]
     Swarm(SwarmCommand),
-    /// Manage secrets
+    /// Manage secrets: values that tasks read, and that no command shows
     #[command(subcommand)]
-    Secret(SecretCommand),
+    Secret(ValueCommand),
+    /// Manage configs: the same for values that are no secret
+    #[command(subcommand)]
+    Config(ValueCommand),
     /// Manage nodes
     #[command(subcommand)]
     Node(NodeCommand),
     /// Manage services: commands that run on the nodes and read their secrets
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// Show what happens to secrets, configs, services, nodes and the swarm, as it happens
+    Events(EventsArgs),
+    /// Show who called what, and check that the record of it is whole
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Show the whole way on a throw-away single-node cluster in the foreground
     Dev(DevArgs),
     /// Show the version
@@ -68,6 +87,13 @@ pub(crate) enum SwarmCommand {
         /// worker or manager
         #[arg(value_name = "worker|manager")]
         role: String,
+    },
+    /// Make a new data key and seal all values anew under it
+    #[command(after_help = "Example:\n  coffer swarm rotate-keys")]
+    RotateKeys {
+        /// Exit at once and leave the rest to the background
+        #[arg(short, long)]
+        detach: bool,
     },
 }
 
@@ -100,55 +126,6 @@ pub(crate) struct ListArgs {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum SecretCommand {
-    /// Create a secret from a file or standard input as content
-    #[command(after_help = "Examples:\n  coffer secret create db-password ./password.txt\n  \
-                            pass show db | coffer secret create -l env=prod db-password -\n  \
-                            coffer secret create db-password      asks without showing it")]
-    Create {
-        /// Secret labels
-        #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
-        labels: Vec<(String, String)>,
-        /// Name of the secret
-        #[arg(value_name = "SECRET")]
-        name: String,
-        /// Where the value is read from; it is never taken from the command line
-        #[arg(value_name = "file|-")]
-        file: Option<PathBuf>,
-    },
-    /// List secrets
-    #[command(
-        visible_alias = "list",
-        after_help = "Example:\n  coffer secret ls -f label=env=prod"
-    )]
-    Ls {
-        /// Filter by 'id=...', 'name=...' (how they begin), 'label=key' or 'label=key=value'
-        #[arg(short, long = "filter", value_name = "KEY=VALUE", value_parser = parse_filter)]
-        filters: Vec<(String, String)>,
-        #[command(flatten)]
-        list: ListArgs,
-    },
-    /// Display detailed information on one or more secrets; values are never shown
-    #[command(after_help = "Example:\n  coffer secret inspect --pretty db-password")]
-    Inspect {
-        /// Print the information in a human friendly format
-        #[arg(long)]
-        pretty: bool,
-        /// Format output using a template such as '{{.Spec.Name}}'
-        #[arg(short, long)]
-        format: Option<String>,
-        #[arg(value_name = "SECRET", required = true)]
-        references: Vec<String>,
-    },
-    /// Remove one or more secrets
-    #[command(visible_alias = "remove", after_help = "Example:\n  coffer secret rm db-password")]
-    Rm {
-        #[arg(value_name = "SECRET", required = true)]
-        references: Vec<String>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
 pub(crate) enum NodeCommand {
     /// List nodes in the swarm
     #[command(visible_alias = "list", after_help = "Example:\n  coffer node ls")]
@@ -163,7 +140,8 @@ pub(crate) enum ServiceCommand {
     /// Create a service: a command whose tasks find their secrets at /run/secrets
     #[command(
         after_help = "Examples:\n  coffer service create --name web --secret db-password -- /srv/web --port 80\n  \
-                            coffer service create --name web --secret source=db-password,target=pw,mode=0400 -- /srv/web"
+                            coffer service create --name web --secret source=db-password,target=pw,mode=0400 -- /srv/web\n  \
+                            coffer service create --name web --secret db-password@3 -- /srv/web"
     )]
     Create(CreateServiceArgs),
     /// List services
@@ -204,8 +182,8 @@ pub(crate) enum ServiceCommand {
 }
 
 /// Not a comment of the field: the brackets would be links there.
-const SECRET_HELP: &str =
-    "Secret for the tasks: its name, or source=NAME[,target=FILE][,uid=U][,gid=G][,mode=0444]";
+const SECRET_HELP: &str = "Secret for the tasks: its name, or source=NAME[,target=FILE][,uid=U][,gid=G][,mode=0444]; \
+     NAME@VERSION, a number or a label, stays with that version";
 
 #[derive(Debug, Args)]
 pub(crate) struct CreateServiceArgs {
@@ -295,29 +273,43 @@ fn parse_tail(text: &str) -> Result<Tail, FormError> {
     }
 }
 
+/// All that can be typed, with its help.
+pub(crate) fn command() -> clap::Command {
+    Cli::command().mut_subcommand("config", value::speak_of_configs)
+}
+
 /// Reads the command line. Asking for help is an error of clap's, too.
 pub(crate) fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(typed)
+    let matches = command().try_get_matches_from(typed)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
     fn every_command_has_an_example() {
-        let mut open = vec![Cli::command()];
+        let mut open = vec![command()];
         while let Some(command) = open.pop() {
             let leaf = !command.has_subcommands();
             assert!(!leaf || command.get_after_help().is_some(), "{}", command.get_name());
             open.extend(command.get_subcommands().cloned());
+        }
+    }
+
+    #[test]
+    fn the_help_of_configs_does_not_speak_of_secrets() {
+        let mut config = command().find_subcommand("config").cloned().unwrap();
+        assert!(config.get_subcommands().count() == 10);
+        for verb in config.get_subcommands_mut() {
+            let help = verb.render_long_help().to_string().to_lowercase();
+            assert!(help.contains("config") && !help.contains("secret"), "{help}");
         }
     }
 

@@ -1,6 +1,11 @@
-//! The calls to `cofferd`. The only file that knows the wire: an answer becomes a checked type here.
+//! The calls to `cofferd`. The only module that knows the wire: an answer becomes a checked type here.
 //!
 //! One connection over the daemon's Unix socket; every call has a deadline.
+
+mod convert;
+mod services;
+mod streams;
+mod values;
 
 use std::error::Error as _;
 use std::io;
@@ -9,44 +14,29 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use proto::v1;
+use proto::v1::audit_client::AuditClient;
 use proto::v1::nodes_client::NodesClient;
-use proto::v1::secrets_client::SecretsClient;
-use proto::v1::services_client::ServicesClient;
 use proto::v1::swarm_client::SwarmClient;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tonic::Code;
 use tonic::Response;
 use tonic::Status;
-use tonic::Streaming;
-use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
 use tonic::transport::Endpoint;
 use tonic::transport::Uri;
-use zeroize::Zeroize;
 
-use crate::chance;
-use crate::codec::Wipe;
-use crate::codec::Wiped;
-use crate::codec::WipingCodec;
 use crate::host::Host;
 use crate::human::os_error;
 use crate::limits::CALL_DEADLINE;
-use crate::limits::PAGES_MAX;
-use crate::objects::Grant;
+use crate::limits::REQUEST_BYTES_MAX;
+use crate::limits::VERIFY_DEADLINE;
+use crate::objects::AuditReport;
 use crate::objects::Initialized;
 use crate::objects::JoinTokens;
-use crate::objects::Labels;
-use crate::objects::LogLine;
-use crate::objects::Meta;
+use crate::objects::KeyStatus;
 use crate::objects::Node;
-use crate::objects::Secret;
-use crate::objects::Service;
-use crate::objects::ServiceSpec;
-use crate::objects::Task;
-use crate::objects::TaskState;
-use crate::objects::Tasks;
-use crate::plaintext::Plaintext;
+pub(crate) use streams::Answers;
 
 /// Why a call brought no answer that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -60,13 +50,28 @@ pub(crate) enum CallError {
     Broken { host: Host, reason: String },
     #[error(
         "no answer from {host} within {} seconds; is it cofferd, and is it well? look at its log",
-        CALL_DEADLINE.as_secs()
+        .patience.as_secs()
     )]
-    Silent { host: Host },
+    Silent { host: Host, patience: Duration },
     #[error("Error response from daemon: {message}")]
-    Refused { message: String, is_absence: bool },
+    Refused { message: String, refusal: Refusal },
+    #[error(
+        "the values make a request of {bytes} bytes, and one may have {REQUEST_BYTES_MAX} (4 MiB); \
+         nothing was sent: use several commands"
+    )]
+    TooLarge { bytes: usize },
     #[error("the answer of cofferd is not understood: {0}; are coffer and cofferd of one version?")]
     Answer(String),
+}
+
+/// What kind of no the daemon said, as far as that matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The object is not there, or what was typed names none.
+    Absence,
+    /// What was asked for is no longer, or not yet, remembered.
+    OutOfRange,
+    Other,
 }
 
 /// A connection to one daemon.
@@ -98,23 +103,23 @@ impl Client {
         &self,
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, CallError> {
-        match timeout(CALL_DEADLINE, call).await {
+        self.ask_within(CALL_DEADLINE, call).await
+    }
+
+    async fn ask_within<T>(
+        &self,
+        patience: Duration,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, CallError> {
+        match timeout(patience, call).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(translate(&self.host, &status)),
-            Err(_) => Err(CallError::Silent { host: self.host.clone() }),
+            Err(_) => Err(CallError::Silent { host: self.host.clone(), patience }),
         }
     }
 
     fn swarm(&self) -> SwarmClient<Channel> {
         SwarmClient::new(self.channel.clone())
-    }
-
-    fn secrets(&self) -> SecretsClient<Channel> {
-        SecretsClient::new(self.channel.clone())
-    }
-
-    fn services(&self) -> ServicesClient<Channel> {
-        ServicesClient::new(self.channel.clone())
     }
 
     /// Whether the daemon answers at all, be it with a refusal.
@@ -143,139 +148,36 @@ impl Client {
         })
     }
 
+    /// The log index that the cluster is at.
+    pub(crate) async fn index(&self) -> Result<u64, CallError> {
+        let answer = self.ask(self.swarm().inspect(v1::InspectSwarmRequest {})).await?;
+        Ok(answer.index)
+    }
+
+    /// Makes a new data key, or joins the rotation that goes on.
+    pub(crate) async fn rotate_keys(&self) -> Result<KeyStatus, CallError> {
+        let answer = self.ask(self.swarm().rotate_keys(v1::RotateKeysRequest {})).await?;
+        convert::key_status(answer.status)
+    }
+
+    pub(crate) async fn key_status(&self) -> Result<KeyStatus, CallError> {
+        let answer = self.ask(self.swarm().key_status(v1::KeyStatusRequest {})).await?;
+        convert::key_status(answer.status)
+    }
+
+    /// Has the daemon read all its records.
+    pub(crate) async fn verify_audit(&self) -> Result<AuditReport, CallError> {
+        let mut audit = AuditClient::new(self.channel.clone());
+        let call = audit.verify(v1::VerifyAuditRequest {});
+        let v1::VerifyAuditResponse { records, first, last, broken } =
+            self.ask_within(VERIFY_DEADLINE, call).await?;
+        Ok(AuditReport { records, first, last, broken })
+    }
+
     pub(crate) async fn nodes(&self) -> Result<Vec<Node>, CallError> {
         let mut nodes = NodesClient::new(self.channel.clone());
         let answer = self.ask(nodes.list(v1::ListNodesRequest {})).await?;
-        answer.nodes.into_iter().map(|wire| node(wire, &answer.self_id)).collect()
-    }
-
-    /// Creates a secret; the request that carries the value is wiped once it is encoded.
-    pub(crate) async fn create_secret(
-        &self,
-        name: &str,
-        labels: Labels,
-        value: Plaintext,
-    ) -> Result<String, CallError> {
-        let request = Wiped(v1::CreateSecretRequest {
-            spec: Some(v1::SecretSpec { name: name.to_owned(), labels }),
-            value: value.danger_into_bytes(),
-            request_id: chance::bytes::<16>().to_vec(),
-        });
-        let mut caller = tonic::client::Grpc::new(self.channel.clone());
-        let call = async {
-            caller.ready().await.map_err(|error| Status::from_error(error.into()))?;
-            let path = PathAndQuery::from_static("/coffer.v1.Secrets/Create");
-            caller.unary(tonic::Request::new(request), path, WipingCodec::new()).await
-        };
-        let answer: v1::CreateSecretResponse = self.ask(call).await?;
-        filled(answer.id, "the secret's ID")
-    }
-
-    pub(crate) async fn list_secrets(&self) -> Result<Vec<Secret>, CallError> {
-        let (mut found, mut after) = (Vec::new(), String::new());
-        for _ in 0..PAGES_MAX {
-            let request = v1::ListSecretsRequest { limit: 0, after };
-            let page = self.ask(self.secrets().list(request)).await?;
-            for wire in page.secrets {
-                found.push(secret(wire)?);
-            }
-            if page.next.is_empty() {
-                return Ok(found);
-            }
-            after = page.next;
-        }
-        Err(not_understood("the list of secrets does not end"))
-    }
-
-    pub(crate) async fn inspect_secret(&self, reference: &str) -> Result<Secret, CallError> {
-        let request = v1::InspectSecretRequest { reference: reference.to_owned() };
-        let answer = self.ask(self.secrets().inspect(request)).await?;
-        secret(answer.secret.ok_or_else(|| not_understood("the secret is missing"))?)
-    }
-
-    pub(crate) async fn remove_secret(&self, reference: &str) -> Result<(), CallError> {
-        let request = v1::RemoveSecretRequest { reference: reference.to_owned() };
-        self.ask(self.secrets().remove(request)).await.map(|_| ())
-    }
-
-    pub(crate) async fn create_service(&self, spec: ServiceSpec) -> Result<String, CallError> {
-        let request = v1::CreateServiceRequest {
-            spec: Some(wire_spec(spec)),
-            request_id: chance::bytes::<16>().to_vec(),
-        };
-        let answer = self.ask(self.services().create(request)).await?;
-        filled(answer.id, "the service's ID")
-    }
-
-    pub(crate) async fn list_services(&self) -> Result<Vec<Service>, CallError> {
-        let (mut found, mut after) = (Vec::new(), String::new());
-        for _ in 0..PAGES_MAX {
-            let request = v1::ListServicesRequest { limit: 0, after };
-            let page = self.ask(self.services().list(request)).await?;
-            for wire in page.services {
-                found.push(service(wire)?);
-            }
-            if page.next.is_empty() {
-                return Ok(found);
-            }
-            after = page.next;
-        }
-        Err(not_understood("the list of services does not end"))
-    }
-
-    pub(crate) async fn inspect_service(&self, reference: &str) -> Result<Service, CallError> {
-        let request = v1::InspectServiceRequest { reference: reference.to_owned() };
-        let answer = self.ask(self.services().inspect(request)).await?;
-        service(answer.service.ok_or_else(|| not_understood("the service is missing"))?)
-    }
-
-    pub(crate) async fn tasks(&self, reference: &str) -> Result<Tasks, CallError> {
-        let request = v1::ListTasksRequest { reference: reference.to_owned() };
-        let answer = self.ask(self.services().tasks(request)).await?;
-        let tasks = answer.tasks.into_iter().map(task).collect::<Result<_, _>>()?;
-        Ok(Tasks { service_name: filled(answer.service_name, "the service's name")?, tasks })
-    }
-
-    pub(crate) async fn remove_service(&self, reference: &str) -> Result<(), CallError> {
-        let request = v1::RemoveServiceRequest { reference: reference.to_owned() };
-        self.ask(self.services().remove(request)).await.map(|_| ())
-    }
-
-    pub(crate) async fn logs(
-        &self,
-        reference: &str,
-        follow: bool,
-        tail: Option<u32>,
-    ) -> Result<Logs, CallError> {
-        let request = v1::LogsRequest { reference: reference.to_owned(), follow, tail };
-        let stream = self.ask(self.services().logs(request)).await?;
-        // Whoever follows may wait for ever.
-        let patience = if follow { Duration::MAX } else { CALL_DEADLINE };
-        Ok(Logs { host: self.host.clone(), stream, patience })
-    }
-}
-
-/// The lines of a service's tasks, as they come.
-pub(crate) struct Logs {
-    host: Host,
-    stream: Streaming<v1::LogsChunk>,
-    patience: Duration,
-}
-
-impl Logs {
-    /// The next line; none at the end.
-    pub(crate) async fn next(&mut self) -> Result<Option<LogLine>, CallError> {
-        match timeout(self.patience, self.stream.message()).await {
-            Ok(Ok(chunk)) => chunk.map(log_line).transpose(),
-            Ok(Err(status)) => Err(translate(&self.host, &status)),
-            Err(_) => Err(CallError::Silent { host: self.host.clone() }),
-        }
-    }
-}
-
-impl Wipe for v1::CreateSecretRequest {
-    fn wipe(&mut self) {
-        self.value.zeroize();
+        answer.nodes.into_iter().map(|wire| convert::node(wire, &answer.self_id)).collect()
     }
 }
 
@@ -306,8 +208,12 @@ fn translate(host: &Host, status: &Status) -> CallError {
         "" => status.code().description().to_owned(),
         message => message.to_owned(),
     };
-    let is_absence = matches!(status.code(), Code::NotFound | Code::InvalidArgument);
-    CallError::Refused { message, is_absence }
+    let refusal = match status.code() {
+        Code::NotFound | Code::InvalidArgument => Refusal::Absence,
+        Code::OutOfRange => Refusal::OutOfRange,
+        _ => Refusal::Other,
+    };
+    CallError::Refused { message, refusal }
 }
 
 /// The last cause says most: above it, every layer only says that the one below failed.
@@ -329,133 +235,4 @@ fn not_understood(what: impl Into<String>) -> CallError {
 
 fn filled(text: String, what: &str) -> Result<String, CallError> {
     if text.is_empty() { Err(not_understood(format!("{what} is missing"))) } else { Ok(text) }
-}
-
-fn node(wire: v1::Node, self_id: &str) -> Result<Node, CallError> {
-    let state = match wire.state() {
-        v1::NodeState::Unknown => "Unknown",
-        v1::NodeState::Down => "Down",
-        v1::NodeState::Ready => "Ready",
-        v1::NodeState::Disconnected => "Disconnected",
-    };
-    let availability = match wire.availability() {
-        v1::Availability::Active => "Active",
-        v1::Availability::Pause => "Pause",
-        v1::Availability::Drain => "Drain",
-    };
-    let manager_status = match &wire.manager {
-        None => "",
-        Some(manager) if manager.leader => "Leader",
-        Some(manager) => match manager.reachability() {
-            v1::Reachability::Unknown => "Unknown",
-            v1::Reachability::Unreachable => "Unreachable",
-            v1::Reachability::Reachable => "Reachable",
-        },
-    };
-    Ok(Node {
-        is_self: wire.id == self_id,
-        id: filled(wire.id, "a node's ID")?,
-        hostname: wire.hostname,
-        state,
-        availability,
-        manager_status,
-        engine_version: wire.engine_version,
-    })
-}
-
-fn secret(wire: v1::Secret) -> Result<Secret, CallError> {
-    let spec = wire.spec.ok_or_else(|| not_understood("a secret's spec is missing"))?;
-    let meta = Meta {
-        id: filled(wire.id, "a secret's ID")?,
-        version_index: wire.version_index,
-        created_at: wire.created_at,
-        updated_at: wire.updated_at,
-    };
-    Ok(Secret { meta, name: filled(spec.name, "a secret's name")?, labels: spec.labels })
-}
-
-fn service(wire: v1::Service) -> Result<Service, CallError> {
-    let spec = wire.spec.ok_or_else(|| not_understood("a service's spec is missing"))?;
-    let meta = Meta {
-        id: filled(wire.id, "a service's ID")?,
-        version_index: wire.version_index,
-        created_at: wire.created_at,
-        updated_at: wire.updated_at,
-    };
-    let spec = ServiceSpec {
-        name: filled(spec.name, "a service's name")?,
-        labels: spec.labels,
-        command: spec.command,
-        env: spec.env,
-        grants: spec.secrets.into_iter().map(grant).collect(),
-        replicas: spec.replicas,
-    };
-    Ok(Service { meta, spec, running_tasks: wire.running_tasks })
-}
-
-fn grant(wire: v1::SecretGrant) -> Grant {
-    let v1::SecretGrant { secret_id, secret_name, target, uid, gid, mode } = wire;
-    Grant { secret_id, secret_name, target, uid, gid, mode }
-}
-
-fn wire_grant(grant: Grant) -> v1::SecretGrant {
-    let Grant { secret_id, secret_name, target, uid, gid, mode } = grant;
-    v1::SecretGrant { secret_id, secret_name, target, uid, gid, mode }
-}
-
-fn wire_spec(spec: ServiceSpec) -> v1::ServiceSpec {
-    let ServiceSpec { name, labels, command, env, grants, replicas } = spec;
-    let secrets = grants.into_iter().map(wire_grant).collect();
-    v1::ServiceSpec { name, labels, command, env, secrets, replicas }
-}
-
-fn task(wire: v1::Task) -> Result<Task, CallError> {
-    Ok(Task {
-        id: filled(wire.id, "a task's ID")?,
-        slot: wire.slot,
-        node_hostname: wire.node_hostname,
-        state: task_state(wire.state)?,
-        desired: task_state(wire.desired_state)?,
-        status_at: wire.status_at,
-        error: wire.error,
-        exit_code: wire.exit_code,
-        command: wire.command,
-    })
-}
-
-fn task_state(number: i32) -> Result<TaskState, CallError> {
-    let known = v1::TaskState::try_from(number)
-        .map_err(|_| not_understood(format!("task state {number} is not known")))?;
-    Ok(match known {
-        v1::TaskState::New => TaskState::New,
-        v1::TaskState::Pending => TaskState::Pending,
-        v1::TaskState::Assigned => TaskState::Assigned,
-        v1::TaskState::Accepted => TaskState::Accepted,
-        v1::TaskState::Preparing => TaskState::Preparing,
-        v1::TaskState::Ready => TaskState::Ready,
-        v1::TaskState::Starting => TaskState::Starting,
-        v1::TaskState::Running => TaskState::Running,
-        v1::TaskState::Complete => TaskState::Complete,
-        v1::TaskState::Shutdown => TaskState::Shutdown,
-        v1::TaskState::Failed => TaskState::Failed,
-        v1::TaskState::Rejected => TaskState::Rejected,
-        v1::TaskState::Remove => TaskState::Remove,
-        v1::TaskState::Orphaned => TaskState::Orphaned,
-    })
-}
-
-fn log_line(wire: v1::LogsChunk) -> Result<LogLine, CallError> {
-    let is_stderr = match wire.stream() {
-        v1::LogStream::Unknown => return Err(not_understood("a log line names no stream")),
-        v1::LogStream::Stdout => false,
-        v1::LogStream::Stderr => true,
-    };
-    Ok(LogLine {
-        task_id: wire.task_id,
-        slot: wire.slot,
-        hostname: wire.node_hostname,
-        is_stderr,
-        at: wire.at,
-        line: wire.line,
-    })
 }

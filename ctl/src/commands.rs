@@ -1,22 +1,26 @@
 //! The verbs, each in its file: take what was typed, call the daemon, show the answer.
 
+pub(crate) mod audit;
 pub(crate) mod converge;
 pub(crate) mod dev;
+pub(crate) mod events;
+pub(crate) mod keys;
 pub(crate) mod logs;
 pub(crate) mod node;
-pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod swarm;
 pub(crate) mod tasks;
+pub(crate) mod versioned;
 
+use crate::args::AuditCommand;
 use crate::args::Cli;
 use crate::args::Command;
 use crate::args::NodeCommand;
-use crate::args::SecretCommand;
 use crate::args::ServiceCommand;
 use crate::args::SwarmCommand;
 use crate::exit::Failure;
 use crate::host::Host;
+use crate::objects::Class;
 use crate::out;
 
 /// Runs one command to its end.
@@ -24,9 +28,13 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
     let host = || Host::parse(&cli.host);
     match cli.command {
         Command::Swarm(command) => swarm_command(&host()?, command).await,
-        Command::Secret(command) => secret_command(&host()?, command).await,
+        Command::Secret(command) => versioned::run(&host()?, Class::Secret, command).await,
+        Command::Config(command) => versioned::run(&host()?, Class::Config, command).await,
         Command::Node(NodeCommand::Ls { list }) => node::list(&host()?, &list).await,
         Command::Service(command) => service_command(&host()?, command).await,
+        Command::Events(args) => events::watch(&host()?, &args).await,
+        Command::Audit(AuditCommand::Tail(args)) => audit::tail(&host()?, &args).await,
+        Command::Audit(AuditCommand::Verify) => audit::verify(&host()?).await,
         Command::Dev(args) => dev::run(&args).await,
         Command::Version => {
             Ok(out::line(format_args!("Client:\n Version:  {}", env!("CARGO_PKG_VERSION")))?)
@@ -39,19 +47,7 @@ async fn swarm_command(host: &Host, command: SwarmCommand) -> Result<(), Failure
         SwarmCommand::Init { advertise_addr } => swarm::init(host, advertise_addr).await,
         SwarmCommand::Join(_) => swarm::join(),
         SwarmCommand::JoinToken { quiet, role } => swarm::join_token(host, &role, quiet).await,
-    }
-}
-
-async fn secret_command(host: &Host, command: SecretCommand) -> Result<(), Failure> {
-    match command {
-        SecretCommand::Create { labels, name, file } => {
-            secret::create(host, &name, labels, file.as_deref()).await
-        }
-        SecretCommand::Ls { filters, list } => secret::list(host, filters, &list).await,
-        SecretCommand::Inspect { pretty, format, references } => {
-            secret::inspect(host, pretty, format.as_deref(), &references).await
-        }
-        SecretCommand::Rm { references } => secret::remove(host, &references).await,
+        SwarmCommand::RotateKeys { detach } => keys::rotate(host, detach).await,
     }
 }
 

@@ -4,13 +4,16 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Command;
-use clap::CommandFactory;
+use clap::error::ErrorKind;
 
-use crate::args::Cli;
+use crate::args;
 use crate::client::CallError;
+use crate::commands::audit::AuditError;
 use crate::commands::dev::DevError;
-use crate::commands::secret::SecretError;
+use crate::commands::events::EventsError;
 use crate::commands::swarm::SwarmError;
+use crate::commands::versioned::VersionedError;
+use crate::folder::FolderError;
 use crate::grant::DuplicateTarget;
 use crate::host::HostError;
 use crate::out;
@@ -34,7 +37,13 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]
-    Secret(#[from] SecretError),
+    Folder(#[from] FolderError),
+    #[error(transparent)]
+    Versioned(#[from] VersionedError),
+    #[error(transparent)]
+    Events(#[from] EventsError),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     #[error(transparent)]
     Swarm(#[from] SwarmError),
     #[error(transparent)]
@@ -78,7 +87,10 @@ pub(crate) fn report(result: Result<(), Failure>) -> ExitCode {
         | Failure::Calls(_)
         | Failure::Template(_)
         | Failure::Read(_)
-        | Failure::Secret(_)
+        | Failure::Folder(_)
+        | Failure::Versioned(_)
+        | Failure::Events(_)
+        | Failure::Audit(_)
         | Failure::Swarm(_)
         | Failure::Target(_)
         | Failure::SecretNotFound(_)
@@ -91,11 +103,16 @@ pub(crate) fn report(result: Result<(), Failure>) -> ExitCode {
     }
 }
 
-/// Help and version are a success; what does not parse is shown with its usage.
+/// Help and version are a success, and so is a group of commands that is named alone, which shows
+/// what is in it; what does not parse is shown with its usage.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
-    if !error.use_stderr() {
-        return report(out::text(text).map_err(Failure::Output));
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return show(text),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            return show(typed_command().render_help().to_string());
+        }
+        _ => {}
     }
     out::error_line(text.trim_end());
     if !text.contains("Usage:") {
@@ -104,9 +121,13 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(CODE_USAGE)
 }
 
+fn show(text: String) -> ExitCode {
+    report(out::text(text).map_err(Failure::Output))
+}
+
 /// The command that was meant, as far as its words can be told.
 fn typed_command() -> Command {
-    let mut command = Cli::command();
+    let mut command = args::command();
     command.build();
     for word in std::env::args_os().skip(1) {
         if let Some(meant) = command.find_subcommand(&word).cloned() {

@@ -1,4 +1,5 @@
 //! Parses `--secret` as Swarm reads it: a name, or `source=..,target=..,uid=..,gid=..,mode=..`.
+//! The version that is pinned stands behind the name: `db@3`, or `db@label`.
 //!
 //! Only the form is checked here; whether the secret is there is the server's to say.
 
@@ -13,6 +14,8 @@ pub(crate) struct GrantRequest {
     pub(crate) uid: String,
     pub(crate) gid: String,
     pub(crate) mode: u32,
+    /// A number or a label; empty for what is current.
+    pub(crate) version: String,
 }
 
 /// Why a `--secret` is refused.
@@ -24,6 +27,8 @@ pub(crate) enum GrantError {
     UnknownField(String),
     #[error("source is required")]
     SourceMissing,
+    #[error("the version behind '@' is missing in '{0}'; it is a number or a label, as in db@3")]
+    VersionMissing(String),
     #[error("invalid mode specified: strconv.ParseUint: parsing \"{0}\": invalid syntax")]
     ModeSyntax(String),
     #[error("invalid mode specified: strconv.ParseUint: parsing \"{0}\": value out of range")]
@@ -42,14 +47,21 @@ pub(crate) fn parse(text: &str) -> Result<GrantRequest, GrantError> {
     let mut request = GrantRequest {
         source: String::new(),
         target: String::new(),
-        uid: "0".to_owned(),
-        gid: "0".to_owned(),
+        uid: String::new(),
+        gid: String::new(),
         mode: MODE_DEFAULT,
+        version: String::new(),
     };
     if text.contains(['=', ',']) {
         text.split(',').try_for_each(|field| read_field(&mut request, field))?;
     } else {
         text.clone_into(&mut request.source);
+    }
+    if let Some((name, version)) = request.source.split_once('@') {
+        if version.is_empty() {
+            return Err(GrantError::VersionMissing(request.source));
+        }
+        (request.source, request.version) = (name.to_owned(), version.to_owned());
     }
     if request.source.is_empty() {
         return Err(GrantError::SourceMissing);
@@ -106,8 +118,8 @@ mod tests {
     use super::*;
 
     fn request(source: &str, target: &str, mode: u32) -> GrantRequest {
-        let [source, target, zero] = [source, target, "0"].map(str::to_owned);
-        GrantRequest { source, target, uid: zero.clone(), gid: zero, mode }
+        let [source, target, own] = [source, target, ""].map(str::to_owned);
+        GrantRequest { source, target, uid: own.clone(), gid: own, mode, version: String::new() }
     }
 
     #[test]
@@ -130,6 +142,21 @@ mod tests {
     }
 
     #[test]
+    fn a_version_stands_behind_the_name_and_not_in_the_target() {
+        for (text, target, version) in [
+            ("db@3", "db", "3"),
+            ("source=db@3", "db", "3"),
+            ("source=db@blue,target=a@b", "a@b", "blue"),
+            ("target=pw,src=db@current", "pw", "current"),
+            ("db@3@4", "db", "3@4"),
+        ] {
+            let expected =
+                GrantRequest { version: version.to_owned(), ..request("db", target, 0o444) };
+            assert_eq!(parse(text), Ok(expected), "--secret {text}");
+        }
+    }
+
+    #[test]
     fn owner_and_group_are_kept_as_they_are_typed() {
         let parsed = parse("source=db,uid=1000,gid=users").unwrap();
         assert_eq!((parsed.uid.as_str(), parsed.gid.as_str()), ("1000", "users"));
@@ -146,6 +173,11 @@ mod tests {
             ("target=x", "source is required"),
             ("source=", "source is required"),
             ("", "source is required"),
+            ("@3", "source is required"),
+            (
+                "db@",
+                "the version behind '@' is missing in 'db@'; it is a number or a label, as in db@3",
+            ),
             (
                 "source=a,mode=rw",
                 "invalid mode specified: strconv.ParseUint: parsing \"rw\": invalid syntax",

@@ -2,7 +2,7 @@
 
 use std::io;
 
-const NS_PER_SEC: i64 = 1_000_000_000;
+pub(crate) const NS_PER_SEC: i64 = 1_000_000_000;
 const SECS_PER_DAY: i64 = 86_400;
 const DAYS_PER_WEEK: u64 = 7;
 const DAYS_PER_MONTH: u64 = 30;
@@ -87,6 +87,13 @@ pub(crate) fn rfc3339(ns: i64) -> String {
     format!("{}T{}Z", at.date(), at.time())
 }
 
+/// The same with all nine digits, so that lines stand in columns: `2026-11-20T20:31:12.500000000Z`.
+pub(crate) fn rfc3339_fixed(ns: i64) -> String {
+    let mut at = civil(ns);
+    let nanos = std::mem::take(&mut at.nanos);
+    format!("{}T{}.{nanos:09}Z", at.date(), at.time())
+}
+
 /// The form of `inspect --pretty`: `2026-11-20 20:31:12.518797996 +0000 utc`.
 pub(crate) fn pretty_time(ns: i64) -> String {
     let at = civil(ns);
@@ -160,6 +167,17 @@ mod tests {
             (i64::MIN, "1677-09-21T00:12:43.145224192Z"),
         ] {
             assert_eq!(rfc3339(ns), expected, "{ns} ns");
+        }
+    }
+
+    #[test]
+    fn a_fixed_time_has_all_its_digits() {
+        for (ns, expected) in [
+            (0, "1970-01-01T00:00:00.000000000Z"),
+            (1_795_206_672_500_000_000, "2026-11-20T20:31:12.500000000Z"),
+            (1_795_206_672_518_797_996, "2026-11-20T20:31:12.518797996Z"),
+        ] {
+            assert_eq!(rfc3339_fixed(ns), expected, "{ns} ns");
         }
     }
 

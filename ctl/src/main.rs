@@ -1,17 +1,20 @@
 //! `coffer`: the command line of a Coffer cluster. It holds no key and opens no envelope.
 
 mod args;
+mod base64;
 mod chance;
 mod client;
 mod clock;
 mod codec;
 mod commands;
 mod exit;
+mod folder;
 mod grant;
 mod host;
 mod human;
 mod inspect;
 mod limits;
+mod lines;
 mod listing;
 mod natural;
 mod objects;

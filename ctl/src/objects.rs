@@ -3,6 +3,12 @@
 //! Nothing here knows the wire. Times are nanoseconds since 1970 in UTC.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::num::NonZeroU64;
+
+use crate::limits::CONFIG_BYTES_MAX;
+use crate::limits::SECRET_BYTES_MAX;
 
 pub(crate) type Labels = BTreeMap<String, String>;
 
@@ -28,11 +34,107 @@ pub(crate) struct Meta {
     pub(crate) updated_at: i64,
 }
 
-/// A secret without its value: no call ever answers with one.
-pub(crate) struct Secret {
+/// What an object with versions is. The verbs of both are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    Secret,
+    Config,
+}
+
+impl Class {
+    /// Bytes of one value at most.
+    pub(crate) fn value_bytes_max(self) -> usize {
+        match self {
+            Self::Secret => SECRET_BYTES_MAX,
+            Self::Config => CONFIG_BYTES_MAX,
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Secret => "secret",
+            Self::Config => "config",
+        })
+    }
+}
+
+/// A secret or a config.
+pub(crate) struct Versioned {
     pub(crate) meta: Meta,
     pub(crate) name: String,
     pub(crate) labels: Labels,
+    /// Oldest first; empty in a list.
+    pub(crate) versions: Vec<Version>,
+    /// A config's current value. No call ever answers with a secret's.
+    pub(crate) data: Vec<u8>,
+}
+
+/// What is known of one value.
+pub(crate) struct Version {
+    pub(crate) number: u32,
+    pub(crate) created_at: i64,
+    pub(crate) labels: Vec<String>,
+    pub(crate) size_bytes: u64,
+}
+
+/// How new versions come in.
+pub(crate) struct Rotation {
+    /// Whether tasks read them at once.
+    pub(crate) is_active: bool,
+    /// A label of the user's own; empty for none.
+    pub(crate) label: String,
+    /// The version index that the object must still have.
+    pub(crate) expected: Option<NonZeroU64>,
+}
+
+/// What is to change in an object itself.
+pub(crate) struct Change {
+    /// All labels that it is to have, and the version index that they were made from.
+    pub(crate) labels: Option<(Labels, u64)>,
+    /// How many versions are kept.
+    pub(crate) version_limit: Option<NonZeroU32>,
+}
+
+/// How far the values are sealed under the newest data key.
+pub(crate) struct KeyStatus {
+    pub(crate) epoch: u32,
+    pub(crate) values_left: u64,
+    pub(crate) epochs_kept: usize,
+}
+
+/// A change of an object.
+pub(crate) struct Event {
+    pub(crate) index: u64,
+    pub(crate) at: i64,
+    pub(crate) kind: String,
+    pub(crate) action: String,
+    pub(crate) id: String,
+    pub(crate) name: String,
+}
+
+/// One call, as the audit has it.
+pub(crate) struct AuditRecord {
+    pub(crate) number: u64,
+    pub(crate) at: i64,
+    pub(crate) uid: u32,
+    pub(crate) pid: u32,
+    pub(crate) call: String,
+    pub(crate) objects: Vec<String>,
+    /// `OK`, `NotFound` and so on.
+    pub(crate) outcome: String,
+    pub(crate) request_id: String,
+    pub(crate) index: u64,
+}
+
+/// What reading the whole audit brought.
+pub(crate) struct AuditReport {
+    pub(crate) records: u64,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    /// Where the chain breaks first; empty if it does not.
+    pub(crate) broken: String,
 }
 
 pub(crate) struct Node {
@@ -57,6 +159,8 @@ pub(crate) struct Grant {
     pub(crate) uid: String,
     pub(crate) gid: String,
     pub(crate) mode: u32,
+    /// A number or a label; empty for what is current.
+    pub(crate) version: String,
 }
 
 pub(crate) struct ServiceSpec {
@@ -139,6 +243,7 @@ pub(crate) struct Tasks {
 }
 
 /// One line that a task wrote, without its end.
+#[derive(Clone)]
 pub(crate) struct LogLine {
     pub(crate) task_id: String,
     pub(crate) slot: u64,

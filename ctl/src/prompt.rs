@@ -18,9 +18,9 @@ use crate::out;
 /// Why nothing usable was typed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PromptError {
-    #[error("interrupted; nothing was created")]
+    #[error("interrupted; nothing was changed")]
     Interrupted,
-    #[error("the two values differ; nothing was created")]
+    #[error("the two values differ; nothing was changed")]
     Different,
     #[error("a typed value has at most {PROMPT_BYTES_MAX} bytes; give a file instead")]
     TooLong,

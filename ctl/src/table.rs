@@ -12,7 +12,7 @@ pub(crate) fn layout(rows: &[Vec<String>]) -> String {
 }
 
 /// Control characters would break the lines, or drive the terminal: shown as spaces.
-fn printable(cell: &str) -> String {
+pub(crate) fn printable(cell: &str) -> String {
     cell.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 

@@ -16,6 +16,8 @@ use crate::wait::{skipped, wait_until, wait_until_none};
 pub struct Node {
     scratch: Scratch,
     mounts_before: BTreeSet<String>,
+    /// Bytes of one file of the log, if it is not to be the daemon's own choice.
+    log_segment_bytes: Option<u32>,
 }
 
 /// Whether this process is root.
@@ -39,7 +41,13 @@ impl Node {
             skipped(test, "needs root or user namespaces");
             return None;
         }
-        Some(Self { scratch: Scratch::new(), mounts_before: processes::mounts() })
+        let mounts_before = processes::mounts();
+        Some(Self { scratch: Scratch::new(), mounts_before, log_segment_bytes: None })
+    }
+
+    /// The same, with a log in small files.
+    pub fn with_log_segments_of(self, bytes: u32) -> Self {
+        Self { log_segment_bytes: Some(bytes), ..self }
     }
 
     /// What is removed with the node, and a name that nothing else on this host has.
@@ -69,6 +77,9 @@ impl Node {
         let mut command = clean(program);
         command.arg("--state-dir").arg(self.state_dir()).arg("--run-dir").arg(self.run_dir());
         command.args(["--listen-addr", "127.0.0.1:0"]);
+        if let Some(bytes) = self.log_segment_bytes {
+            command.arg("--log-segment-bytes").arg(bytes.to_string());
+        }
         if !is_root() {
             command.arg("--rootless");
         }

@@ -37,7 +37,8 @@ fn cluster(node: &Node) -> PathBuf {
 
 /// A cluster that has ended, after three lives: its log has three segments.
 fn ended_cluster(test: &str) -> Option<Node> {
-    let node = Node::for_test(test)?;
+    // Small segments: each of thousands of damaged copies is read whole.
+    let node = Node::for_test(test)?.with_log_segments_of(64 << 10);
     node.start_cluster().end();
     for life in 0..2 {
         let daemon = node.start();

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Parser, ValueEnum};
+use vault_core::limits::MEMORY_BYTES_DEFAULT;
 
 /// How the log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -51,8 +53,16 @@ pub struct Args {
     #[arg(long, env = "COFFERD_ADVERTISE_ADDR", value_name = "IP:PORT")]
     pub advertise_addr: Option<SocketAddr>,
 
+    /// Memory that secrets and configs may take, in bytes; past it writes are refused
+    #[arg(long, env = "COFFERD_MEMORY_BUDGET", value_name = "BYTES", default_value_t = MEMORY_BYTES_DEFAULT)]
+    pub memory_budget: u64,
+
+    /// Bytes of one file of the log, 65536 to 1073741824. Smaller ones spare a small disk and cost speed
+    #[arg(long, env = "COFFERD_LOG_SEGMENT_BYTES", value_name = "BYTES", default_value_t = 33_554_432, value_parser = clap::value_parser!(u64).range(65_536..=1_073_741_824))]
+    pub log_segment_bytes: u64,
+
     /// Run as an ordinary user, as root of a user namespace of its own
-    #[arg(long, env = "COFFERD_ROOTLESS", default_value_t = false)]
+    #[arg(long, env = "COFFERD_ROOTLESS", value_parser = FalseyValueParser::new())]
     pub rootless: bool,
 
     /// How the log on standard error is written

@@ -14,9 +14,9 @@ use zeroize::Zeroizing;
 
 use crate::address::{self, AddressError};
 use crate::agent::{self, Delivery, Logs, Setup};
-use crate::manager::{self, FoundError, Founding, Manager, ManagerError, ValueError};
+use crate::manager::{self, FoundError, Founding, Limits, Manager, ManagerError, ValueError};
 use crate::raft::View;
-use crate::scheduler;
+use crate::{rotation, scheduler};
 
 /// What the daemon was started with.
 pub struct Config {
@@ -24,6 +24,7 @@ pub struct Config {
     pub run_dir: PathBuf,
     pub listen: SocketAddr,
     pub advertise: Option<SocketAddr>,
+    pub limits: Limits,
     pub is_rootless: bool,
 }
 
@@ -34,7 +35,7 @@ pub enum CallError {
         "This node is not a swarm manager. Use \"coffer swarm init\" or \"coffer swarm join\" to connect this node to swarm and try again."
     )]
     NotInACluster,
-    #[error("{0}")]
+    #[error(transparent)]
     Manager(#[from] manager::CallError),
     #[error("a value of the cluster does not open: {0}")]
     Value(#[from] ValueError),
@@ -45,11 +46,11 @@ pub enum CallError {
 pub enum InitError {
     #[error("already in a cluster")]
     Exists,
-    #[error("{0}")]
+    #[error(transparent)]
     Address(#[from] AddressError),
-    #[error("{0}")]
+    #[error(transparent)]
     Found(#[from] FoundError),
-    #[error("{0}")]
+    #[error(transparent)]
     Call(#[from] CallError),
 }
 
@@ -89,7 +90,7 @@ pub struct Daemon {
 impl Daemon {
     /// Takes up what this node belonged to.
     pub async fn start(config: Config, delivery: Delivery) -> Result<Arc<Self>, ManagerError> {
-        let found = Manager::open(&config.state_dir).await?;
+        let found = Manager::open(&config.state_dir, config.limits.clone()).await?;
         let daemon = Self {
             config,
             delivery: Arc::new(delivery),
@@ -123,6 +124,8 @@ impl Daemon {
             hide,
         };
         tokio::spawn(scheduler::schedule(Arc::clone(&manager)));
+        let rotation = manager.rotation();
+        tokio::spawn(rotation::rotate_when_asked(Arc::clone(&manager), rotation));
         let agent = agent::serve(Arc::clone(&manager), setup, self.stop.subscribe());
         *self.agent.lock().await = Some(tokio::spawn(agent));
         *self.manager.write().unwrap_or_else(PoisonError::into_inner) = Some(manager);
@@ -156,7 +159,9 @@ impl Daemon {
             address::advertised(advertise, self.config.advertise, self.config.listen)?.to_string();
         let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let founding = Founding { hostname, addr };
-        let manager = Arc::new(manager::found(&self.config.state_dir, founding).await?);
+        let manager = Arc::new(
+            manager::found(&self.config.state_dir, founding, self.config.limits.clone()).await?,
+        );
         let node_id = manager.node_id();
         tracing::info!(node = %node_id, "cluster founded");
         self.take_up(manager).await;

@@ -14,3 +14,13 @@ pub(crate) fn after_disk_fault(fault: &Fault) {
     );
     std::process::exit(74);
 }
+
+/// Consensus ended by itself: it takes part in nothing any more and does not start again in this process.
+#[expect(clippy::exit, reason = "a manager that answers nothing must not look alive")]
+pub(crate) fn after_raft_died(reason: &str) {
+    tracing::error!(
+        reason,
+        "consensus ended by itself: ending, so that a new process can take over"
+    );
+    std::process::exit(70);
+}

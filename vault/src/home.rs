@@ -21,8 +21,8 @@ pub enum HomeError {
         #[source]
         source: io::Error,
     },
-    #[error("{} is not a directory; give another one with --state-dir", path.display())]
-    NotADirectory { path: PathBuf },
+    #[error("{} is not a directory; give another one with {flag}", path.display())]
+    NotADirectory { path: PathBuf, flag: &'static str },
     #[error(
         "{} can be read or written by others (mode {mode:04o}); close it with: chmod 0700 {}",
         path.display(), path.display()
@@ -55,7 +55,7 @@ impl StateDir {
         }
         let found = fs::symlink_metadata(path).map_err(failed("look at"))?;
         if !found.is_dir() {
-            return Err(HomeError::NotADirectory { path: path.to_owned() });
+            return Err(HomeError::NotADirectory { path: path.to_owned(), flag: "--state-dir" });
         }
         let mode = found.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {
@@ -108,8 +108,8 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Makes the directory if it is not there, and sets its mode.
-    pub fn take(path: &Path) -> Result<Self, HomeError> {
+    /// Makes the directory if it is not there, and sets its mode. A rootless daemon's is for its user alone.
+    pub fn take(path: &Path, is_rootless: bool) -> Result<Self, HomeError> {
         let failed = |call| move |source| HomeError::Io { call, path: path.to_owned(), source };
         match fs::DirBuilder::new().recursive(true).mode(0o700).create(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -117,13 +117,14 @@ impl RunDir {
         }
         let found = fs::symlink_metadata(path).map_err(failed("look at"))?;
         if !found.is_dir() {
-            return Err(HomeError::NotADirectory { path: path.to_owned() });
+            return Err(HomeError::NotADirectory { path: path.to_owned(), flag: "--run-dir" });
         }
         let user = rustix::process::geteuid().as_raw();
         if found.uid() != user {
             return Err(HomeError::Owner { path: path.to_owned(), owner: found.uid(), user });
         }
-        let group = rustix::process::geteuid().is_root().then(group_id).flatten();
+        // In a user namespace the group's number is not ours to give.
+        let group = (!is_rootless).then(group_id).flatten();
         let dir = Self { path: path.to_owned(), group };
         dir.give(path, if group.is_some() { 0o710 } else { 0o700 })?;
         Ok(dir)

@@ -5,20 +5,25 @@
 pub mod address;
 pub mod agent;
 pub mod args;
+pub mod audit;
 pub mod clock;
 pub mod daemon;
 pub mod disk;
 mod end;
 pub mod entropy;
+pub mod events;
 pub mod home;
+pub mod keys;
 mod logging;
 pub mod manager;
 pub mod notify;
 pub mod raft;
 mod rootless;
+mod rotation;
 mod rpc;
 pub mod runner;
 mod scheduler;
+pub mod space;
 pub mod start;
 #[cfg(test)]
 mod testing;

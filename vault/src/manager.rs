@@ -6,28 +6,36 @@ mod found;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::sync::Notify;
 use vault_core::cluster::Cluster;
-use vault_core::command::{Action, Command, CreateSecret, ObjectKind, Outcome, Refusal};
-use vault_core::id::{NodeId, ObjectId, SecretId, ServiceId};
+use vault_core::command::{
+    Action, Actor, Command, NewObject, NewVersion, Outcome, Refusal, UpdateObject,
+};
+use vault_core::id::{NodeId, ObjectId, ServiceId};
 use vault_core::labels::Labels;
 use vault_core::name::SecretName;
 use vault_core::request::RequestId;
 use vault_core::seal::{Kind, OpenError, Place, Plaintext, open, open_into, seal};
-use vault_core::secret::{Secret, SecretVersion};
 use vault_core::service::ServiceSpec;
+use vault_core::state::State;
+use vault_core::versioned::{Class, Version, VersionLabel, VersionLimit, VersionRef, Versioned};
 use vault_memory::{GuardError, Guarded};
 use zeroize::Zeroizing;
 
+use crate::audit::Audit;
 use crate::clock;
 use crate::disk::diskkey::{self, DiskKey, DiskKeyError};
 use crate::disk::folder::{Folder, RealFolder};
 use crate::disk::keyring::{self, Keyring, KeyringError};
-use crate::disk::log::{self, LogKey};
+use crate::disk::log::{self, LogError, LogKey};
 use crate::disk::node::{self, Membership};
 use crate::disk::seal::FileError;
 use crate::entropy;
+use crate::keys::{KeyChangeError, Keys};
 use crate::raft::{Consensus, ProposeError, Start, StartError, View};
+use crate::space::{RESERVE_BYTES, Space};
 
 pub use found::{FoundError, Founding, found, remove_draft};
 
@@ -35,6 +43,9 @@ pub use found::{FoundError, Founding, found, remove_draft};
 const CLUSTER: &str = "cluster";
 const LOG: &str = "log";
 const SNAPSHOTS: &str = "snapshots";
+const AUDIT: &str = "audit";
+/// A rotation whose number was taken meanwhile is sealed again so often.
+const ROTATE_TRIES: usize = 10;
 
 /// Why this manager does not start.
 #[derive(Debug, thiserror::Error)]
@@ -45,23 +56,77 @@ pub enum ManagerError {
         #[source]
         source: io::Error,
     },
-    #[error("{0}")]
+    #[error(transparent)]
     DiskKey(#[from] DiskKeyError),
-    #[error("{0}")]
+    #[error(transparent)]
     Keyring(#[from] KeyringError),
-    #[error("{0}")]
+    #[error(transparent)]
     File(#[from] FileError),
-    #[error("{0}")]
+    #[error("audit: {0}")]
+    Audit(#[source] LogError),
+    #[error(transparent)]
     Start(#[from] StartError),
 }
 
 /// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    #[error("{0}")]
+    #[error(transparent)]
     Refused(#[from] Refusal),
-    #[error("{0}")]
+    #[error(transparent)]
     Propose(#[from] ProposeError),
+    #[error(
+        "secrets and configs take {used} bytes of memory, {budget} are allowed: remove some, or raise --memory-budget"
+    )]
+    MemoryBudget { used: u64, budget: u64 },
+    #[error(
+        "the disk is nearly full: {free} bytes are free, {reserve} are kept in reserve. Reads go on; writes do again once there is room"
+    )]
+    DiskFull { free: u64, reserve: u64 },
+    #[error(transparent)]
+    Keys(#[from] KeyChangeError),
+}
+
+/// Who asks, and whether the same request may come twice.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    pub actor: Option<Actor>,
+    pub request: Option<RequestId>,
+    /// Set once the log keeps the record of this call.
+    pub is_logged: Option<Arc<AtomicBool>>,
+}
+
+/// How much a manager may take of its node.
+#[derive(Clone)]
+pub struct Limits {
+    /// Bytes that secrets and configs may take.
+    pub memory_budget: u64,
+    pub space: Space,
+    pub log: log::Options,
+}
+
+/// What a change gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// The log index of the change.
+    pub index: u64,
+    /// What was made or changed.
+    pub objects: Vec<ObjectId>,
+}
+
+/// A secret or config to be made.
+pub struct Draft {
+    pub name: SecretName,
+    pub labels: Labels,
+    pub limit: VersionLimit,
+    pub value: Plaintext,
+}
+
+/// The next version of a secret or config.
+pub struct NextVersion {
+    pub reference: String,
+    pub value: Plaintext,
+    pub expected: Option<u64>,
 }
 
 /// A sealed value that cannot be handed out.
@@ -69,7 +134,7 @@ pub enum CallError {
 pub enum ValueError {
     #[error("epoch {epoch} is not in this node's keyring")]
     Epoch { epoch: u32 },
-    #[error("{0}")]
+    #[error(transparent)]
     Open(#[from] OpenError),
     #[error("no memory for the value")]
     Memory(#[from] GuardError),
@@ -78,13 +143,18 @@ pub enum ValueError {
 /// This node's share of the cluster.
 pub struct Manager {
     membership: Membership,
-    keyring: Arc<Keyring>,
+    keys: Arc<Keys>,
     consensus: Consensus,
+    audit: Audit,
+    space: Space,
+    memory_budget: u64,
+    /// Wakes the rotation of the data key.
+    rotation: Arc<Notify>,
 }
 
 impl Manager {
     /// Opens the files of the cluster that this node belongs to; `None` if it belongs to none.
-    pub async fn open(state_dir: &Path) -> Result<Option<Self>, ManagerError> {
+    pub async fn open(state_dir: &Path, limits: Limits) -> Result<Option<Self>, ManagerError> {
         let path = state_dir.join(CLUSTER);
         if !path.exists() {
             return Ok(None);
@@ -96,7 +166,7 @@ impl Manager {
         let membership = Membership::parse(disk_key.expose(), &read(node::NAME)?)?;
         let context = membership.context();
         let keyring = Keyring::parse(disk_key.expose(), &context, &read(keyring::NAME)?)?;
-        let manager = Self::start(folder, disk_key, keyring, membership).await?;
+        let manager = Self::start(folder, disk_key, keyring, membership, limits).await?;
         if let Some(torn) = manager.consensus.torn_tail() {
             tracing::warn!(
                 file = torn.file,
@@ -112,22 +182,38 @@ impl Manager {
         disk_key: DiskKey,
         keyring: Keyring,
         membership: Membership,
+        limits: Limits,
     ) -> Result<Self, ManagerError> {
         let io = |file| move |source| ManagerError::Io { file, source };
-        let keyring = Arc::new(keyring);
-        let log_key = LogKey { context: membership.context(), disk_key };
+        let (log_folder, snapshot_folder) = (
+            folder.folder(LOG).map_err(io(LOG))?,
+            folder.folder(SNAPSHOTS).map_err(io(SNAPSHOTS))?,
+        );
+        let (disk_key, context) = (Arc::new(disk_key), membership.context());
+        let log_key = LogKey { context: context.clone(), disk_key: Arc::clone(&disk_key) };
+        let audit_folder = folder.folder(AUDIT).map_err(io(AUDIT))?;
+        let audit_key = LogKey {
+            context: [context.as_slice(), AUDIT.as_bytes()].concat(),
+            disk_key: Arc::clone(&disk_key),
+        };
+        let fault = Box::new(|fault| crate::end::after_disk_fault(&fault));
+        let audit = Audit::open(audit_folder, audit_key, fault).map_err(ManagerError::Audit)?;
+        let keys = Arc::new(Keys::new(keyring, folder, disk_key, context));
         let consensus = Consensus::start(Start {
             cluster: membership.cluster,
             raft_id: membership.raft_id,
-            keyring: Arc::clone(&keyring),
+            keys: Arc::clone(&keys),
             log_key,
-            log_folder: folder.folder(LOG).map_err(io(LOG))?,
-            log_options: log::Options::default(),
-            snapshot_folder: folder.folder(SNAPSHOTS).map_err(io(SNAPSHOTS))?,
+            log_folder,
+            log_options: limits.log,
+            snapshot_folder,
+            audit: audit.clone(),
             fault: Box::new(|fault| crate::end::after_disk_fault(&fault)),
         })
         .await?;
-        Ok(Self { membership, keyring, consensus })
+        let rotation = Arc::new(Notify::new());
+        let Limits { memory_budget, space, .. } = limits;
+        Ok(Self { membership, keys, consensus, audit, space, memory_budget, rotation })
     }
 
     /// This node's ID.
@@ -140,78 +226,245 @@ impl Manager {
         &self.consensus
     }
 
+    /// The data keys.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// The audit.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    /// Told when the data key is to be rotated.
+    pub fn rotation(&self) -> Arc<Notify> {
+        Arc::clone(&self.rotation)
+    }
+
     /// A view that reflects everything acknowledged before this call.
     pub async fn read(&self) -> Result<View, CallError> {
         Ok(self.consensus.read().await?)
     }
 
-    /// Has something done. A refusal is an error here.
-    pub async fn act(
-        &self,
-        request: Option<RequestId>,
-        action: Action,
-    ) -> Result<(u64, Option<ObjectId>), CallError> {
-        let command = Command { at: clock::now(), request, action };
-        match self.consensus.propose(command).await? {
-            (index, Outcome::Done) => Ok((index, None)),
-            (index, Outcome::Created(id)) => Ok((index, Some(id))),
+    /// Has something done by the daemon itself. A refusal is an error here.
+    pub async fn act(&self, action: Action) -> Result<Changed, CallError> {
+        self.act_for(Asked::default(), action).await
+    }
+
+    async fn act_for(&self, asked: Asked, action: Action) -> Result<Changed, CallError> {
+        if let Some(free) = self.space.short() {
+            return Err(CallError::DiskFull { free, reserve: RESERVE_BYTES });
+        }
+        let Asked { actor, request, is_logged } = asked;
+        let command = Command { at: clock::now(), request, actor, action };
+        let (index, outcome) = self.consensus.propose(command).await?;
+        if let Some(is_logged) = is_logged {
+            is_logged.store(true, Ordering::Relaxed);
+        }
+        match (index, outcome) {
+            (index, Outcome::Done) => Ok(Changed { index, objects: Vec::new() }),
+            (index, Outcome::Created(objects)) => Ok(Changed { index, objects }),
             (_, Outcome::Refused(refusal)) => Err(refusal.into()),
         }
     }
 
-    /// Seals a new secret's value and has the secret made.
-    pub async fn create_secret(
+    /// The same, where the caller named the objects.
+    async fn change(
         &self,
-        request: Option<RequestId>,
-        name: SecretName,
-        labels: Labels,
-        value: Plaintext,
-    ) -> Result<(u64, Option<ObjectId>), CallError> {
-        let id = SecretId::from_entropy(entropy::random());
-        let place = self.secret_place(id, 1);
-        let sealed = seal(self.keyring.newest(), &place, entropy::random(), &value);
-        drop(value);
-        let secret = CreateSecret { id, name, labels, sealed };
-        self.act(request, Action::CreateSecret(secret)).await
+        asked: Asked,
+        objects: Vec<ObjectId>,
+        action: Action,
+    ) -> Result<Changed, CallError> {
+        let Changed { index, .. } = self.act_for(asked, action).await?;
+        Ok(Changed { index, objects })
     }
 
-    /// Removes the secret that the reference names.
-    pub async fn remove_secret(&self, reference: &str) -> Result<u64, CallError> {
+    /// Seals the values of new secrets or configs and has them made: all or none.
+    pub async fn create(
+        &self,
+        asked: Asked,
+        class: Class,
+        drafts: Vec<Draft>,
+    ) -> Result<Changed, CallError> {
+        self.check_budget(drafts.iter().map(|draft| &draft.value))?;
+        let ring = self.keys.ring();
+        let objects = drafts.into_iter().map(|draft| {
+            let id = ObjectId::from_entropy(entropy::random());
+            let place = self.place(class, id, 1);
+            let sealed = seal(ring.newest(), &place, entropy::random(), &draft.value);
+            let Draft { name, labels, limit, .. } = draft;
+            NewObject { id, name, labels, limit, sealed }
+        });
+        let objects = objects.collect();
+        self.act_for(asked, Action::Create(class, objects)).await
+    }
+
+    /// Refused before anything is sealed: past the budget, memory is needed for what is there already.
+    fn check_budget<'a>(
+        &self,
+        values: impl Iterator<Item = &'a Plaintext>,
+    ) -> Result<(), CallError> {
+        let more = values.map(|value| u64::try_from(value.expose().len()).unwrap_or(u64::MAX));
+        let used = more.fold(self.consensus.view().state.memory_bytes(), u64::saturating_add);
+        let budget = self.memory_budget;
+        if used > budget { Err(CallError::MemoryBudget { used, budget }) } else { Ok(()) }
+    }
+
+    /// Adds the next version of each: all or none. Returns their numbers, too.
+    pub async fn rotate(
+        &self,
+        asked: Asked,
+        class: Class,
+        versions: Vec<NextVersion>,
+        activate: bool,
+        label: Option<VersionLabel>,
+    ) -> Result<(Changed, Vec<u32>), CallError> {
+        self.check_budget(versions.iter().map(|version| &version.value))?;
+        for tries_left in (0..ROTATE_TRIES).rev() {
+            let view = self.read().await?;
+            let sealed = self.seal_next(&view.state, class, &versions, activate, label.as_ref())?;
+            let numbers = sealed.iter().map(|version| version.number).collect();
+            let objects = sealed.iter().map(|version| version.id).collect();
+            let unconditional = versions.iter().all(|version| version.expected.is_none());
+            match self.change(asked.clone(), objects, Action::Rotate(class, sealed)).await {
+                // Another rotation came first; the caller did not ask to be told.
+                Err(CallError::Refused(Refusal::OutOfSequence))
+                    if unconditional && asked.request.is_none() && tries_left > 0 => {}
+                other => return other.map(|changed| (changed, numbers)),
+            }
+        }
+        Err(Refusal::OutOfSequence.into())
+    }
+
+    fn seal_next(
+        &self,
+        state: &State,
+        class: Class,
+        versions: &[NextVersion],
+        activate: bool,
+        label: Option<&VersionLabel>,
+    ) -> Result<Vec<NewVersion>, Refusal> {
+        let ring = self.keys.ring();
+        let seal_one = |version: &NextVersion| {
+            let object = lookup(state, class, &version.reference)?;
+            let (id, number) = (object.id, object.next);
+            let place = self.place(class, id, number);
+            let sealed = seal(ring.newest(), &place, entropy::random(), &version.value);
+            let (label, expected) = (label.cloned(), version.expected);
+            Ok(NewVersion { id, number, sealed, activate, label, expected })
+        };
+        versions.iter().map(seal_one).collect()
+    }
+
+    /// Makes other versions current: all or none.
+    pub async fn activate(
+        &self,
+        asked: Asked,
+        class: Class,
+        targets: Vec<(String, VersionRef)>,
+    ) -> Result<Changed, CallError> {
         let view = self.read().await?;
-        let found = view.state.secrets().find(reference);
-        let secret =
-            found.map_err(|failed| Refusal::lookup(ObjectKind::Secret, reference, failed))?;
-        Ok(self.act(None, Action::RemoveSecret(secret.id)).await?.0)
+        let found = targets
+            .into_iter()
+            .map(|(reference, version)| Ok((lookup(&view.state, class, &reference)?.id, version)));
+        let targets = found.collect::<Result<Vec<_>, Refusal>>()?;
+        let objects = targets.iter().map(|(id, _)| *id).collect();
+        self.change(asked, objects, Action::Activate(class, targets)).await
+    }
+
+    /// Makes the previous versions current again: all or none.
+    pub async fn rollback(
+        &self,
+        asked: Asked,
+        class: Class,
+        references: &[String],
+    ) -> Result<Changed, CallError> {
+        let view = self.read().await?;
+        let found = references.iter().map(|one| Ok(lookup(&view.state, class, one)?.id));
+        let ids = found.collect::<Result<Vec<_>, Refusal>>()?;
+        self.change(asked, ids.clone(), Action::Rollback(class, ids)).await
+    }
+
+    /// Destroys one version.
+    pub async fn destroy(
+        &self,
+        asked: Asked,
+        class: Class,
+        reference: &str,
+        number: u32,
+    ) -> Result<Changed, CallError> {
+        let id = lookup(&self.read().await?.state, class, reference)?.id;
+        self.change(asked, vec![id], Action::DestroyVersion(class, id, number)).await
+    }
+
+    /// Changes labels or the version limit.
+    pub async fn update(
+        &self,
+        asked: Asked,
+        class: Class,
+        reference: &str,
+        change: impl FnOnce(ObjectId) -> UpdateObject,
+    ) -> Result<Changed, CallError> {
+        let id = lookup(&self.read().await?.state, class, reference)?.id;
+        self.change(asked, vec![id], Action::Update(class, change(id))).await
+    }
+
+    /// Removes a secret or config.
+    pub async fn remove(
+        &self,
+        asked: Asked,
+        class: Class,
+        reference: &str,
+    ) -> Result<Changed, CallError> {
+        let id = lookup(&self.read().await?.state, class, reference)?.id;
+        self.change(asked, vec![id], Action::Remove(class, id)).await
     }
 
     /// Has a service made.
     pub async fn create_service(
         &self,
-        request: Option<RequestId>,
+        asked: Asked,
         spec: ServiceSpec,
-    ) -> Result<(u64, Option<ObjectId>), CallError> {
+    ) -> Result<Changed, CallError> {
         let id = ServiceId::from_entropy(entropy::random());
-        self.act(request, Action::CreateService(id, Box::new(spec))).await
+        self.act_for(asked, Action::CreateService(id, Box::new(spec))).await
     }
 
     /// Removes the service that the reference names.
-    pub async fn remove_service(&self, reference: &str) -> Result<u64, CallError> {
+    pub async fn remove_service(
+        &self,
+        asked: Asked,
+        reference: &str,
+    ) -> Result<Changed, CallError> {
         let view = self.read().await?;
         let found = view.state.services().find(reference);
-        let service =
-            found.map_err(|failed| Refusal::lookup(ObjectKind::Service, reference, failed))?;
-        Ok(self.act(None, Action::RemoveService(service.id)).await?.0)
+        let kind = vault_core::command::ObjectKind::Service;
+        let service = found.map_err(|failed| Refusal::lookup(kind, reference, failed))?;
+        let id = service.id;
+        self.change(asked, vec![id.object()], Action::RemoveService(id)).await
     }
 
-    /// Opens one version of a secret into guarded memory.
-    pub fn open_secret(
+    /// Starts the rotation of the data key, unless one is under way.
+    pub fn rotate_keys(&self) -> Result<(), CallError> {
+        if self.keys.ring().epochs().count() == 1 {
+            let epoch = self.keys.add_epoch()?;
+            tracing::info!(epoch = epoch.0, "a new data key was made");
+        }
+        self.rotation.notify_one();
+        Ok(())
+    }
+
+    /// Opens one version of a secret or config into guarded memory.
+    pub fn open_version(
         &self,
-        secret: &Secret,
-        version: &SecretVersion,
+        class: Class,
+        id: ObjectId,
+        version: &Version,
     ) -> Result<Guarded, ValueError> {
-        let place = self.secret_place(secret.id, version.number);
+        let place = self.place(class, id, version.number);
         let epoch = version.sealed.epoch;
-        let key = self.keyring.key(epoch).ok_or(ValueError::Epoch { epoch: epoch.0 })?;
+        let ring = self.keys.ring();
+        let key = ring.key(epoch).ok_or(ValueError::Epoch { epoch: epoch.0 })?;
         let mut opened = Ok(());
         let value = Guarded::filled(version.sealed.value_len(), |bytes| {
             opened = open_into(key, &place, &version.sealed, bytes);
@@ -222,18 +475,24 @@ impl Manager {
 
     /// Opens one of the cluster's own values.
     pub fn open_own(&self, cluster: &Cluster, kind: Kind) -> Result<Plaintext, ValueError> {
-        let sealed = match kind {
-            Kind::WorkerToken => &cluster.worker_token,
-            Kind::ManagerToken => &cluster.manager_token,
-            Kind::RootKey | Kind::SecretValue => &cluster.root_key,
-        };
+        let sealed = cluster.sealed(kind).ok_or(ValueError::Open(OpenError))?;
         let epoch = sealed.epoch;
-        let key = self.keyring.key(epoch).ok_or(ValueError::Epoch { epoch: epoch.0 })?;
+        let ring = self.keys.ring();
+        let key = ring.key(epoch).ok_or(ValueError::Epoch { epoch: epoch.0 })?;
         Ok(open(key, &Cluster::place(cluster.id, kind), sealed)?)
     }
 
-    fn secret_place(&self, id: SecretId, version: u32) -> Place {
-        let cluster = self.membership.cluster;
-        Place { cluster, kind: Kind::SecretValue, object: id.object(), version }
+    fn place(&self, class: Class, object: ObjectId, version: u32) -> Place {
+        Place { cluster: self.membership.cluster, kind: class.value_kind(), object, version }
     }
+}
+
+/// The object that a reference names.
+pub fn lookup<'a>(
+    state: &'a State,
+    class: Class,
+    reference: &str,
+) -> Result<&'a Arc<Versioned>, Refusal> {
+    let found = state.of_class(class).find(reference);
+    found.map_err(|failed| Refusal::lookup(class, reference, failed))
 }

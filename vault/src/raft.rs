@@ -8,6 +8,9 @@ mod network;
 mod store;
 mod types;
 
+/// Under which name the library below logs.
+pub const LOG_TARGET: &str = "openraft";
+
 pub use codec::CodecError;
 pub use consensus::{Consensus, ProposeError, Start, StartError};
 pub use machine::{RestoreError, View};

@@ -17,12 +17,14 @@ const RETRY: Duration = Duration::from_millis(200);
 /// Runs until consensus ends.
 pub(crate) async fn schedule(manager: Arc<Manager>) {
     let mut views = manager.consensus().views();
+    let mut steady = clock::Steady::default();
     loop {
         let view = views.borrow_and_update().clone();
         let mut fresh = || TaskId::from_entropy(entropy::random());
-        let plan = plan(&view.state, clock::now(), &mut fresh);
+        let now = clock::now().max(steady.now(view.state.clock()));
+        let plan = plan(&view.state, now, &mut fresh);
         if !plan.changes.is_empty() {
-            if let Err(error) = manager.act(None, Action::ChangeTasks(plan.changes)).await {
+            if let Err(error) = manager.act(Action::ChangeTasks(plan.changes)).await {
                 tracing::debug!(%error, "scheduling waits");
                 sleep(RETRY).await;
             }
@@ -30,7 +32,7 @@ pub(crate) async fn schedule(manager: Arc<Manager>) {
         }
         let seen = view.state.workload_index();
         let changed = views.wait_for(|view| view.state.workload_index() != seen);
-        let due = plan.wake_at.map(clock::until);
+        let due = plan.wake_at.map(|at| clock::between(now, at));
         tokio::select! {
             changed = changed => if changed.is_err() { return },
             () = sleep(due.unwrap_or(Duration::MAX)), if due.is_some() => {}

@@ -3,35 +3,44 @@
 use std::error::Error;
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::agent::Delivery;
 use crate::args::Args;
 use crate::daemon::{Config, Daemon};
+use crate::disk::log;
 use crate::home::{HomeError, RunDir, StateDir};
-use crate::manager::{self, ManagerError};
+use crate::manager::{self, Limits, ManagerError};
 use crate::notify::{self, READY, STOPPING};
 use crate::rootless::{self, RootlessError};
+use crate::space::Space;
 use crate::{logging, rpc};
 
 /// A command line that does not parse. Docker's code.
 const EXIT_USAGE: u8 = 125;
+/// How long an ending daemon lets open calls finish.
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// Why the daemon ended, or never started.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
     #[error("cofferd must be root, or be started with --rootless")]
     NotRoot,
-    #[error("{0}")]
+    #[error(transparent)]
     Rootless(#[from] RootlessError),
-    #[error("{0}")]
+    #[error(transparent)]
     Home(#[from] HomeError),
+    #[error("the current directory is not known")]
+    Path(#[source] io::Error),
     #[error("cannot clear what a crash left behind while founding a cluster")]
     Draft(#[source] io::Error),
     #[error("cannot start: {what}")]
@@ -42,7 +51,7 @@ enum StartError {
     },
     #[error("cannot deliver secrets")]
     Delivery(#[from] fusefs::StartError),
-    #[error("{0}")]
+    #[error(transparent)]
     Manager(#[from] ManagerError),
     #[error("serving the socket failed")]
     Serve(#[source] tonic::transport::Error),
@@ -99,10 +108,15 @@ fn run(args: Args) -> Result<(), StartError> {
     runtime.block_on(serve(args, is_root))
 }
 
-async fn serve(args: Args, is_root: bool) -> Result<(), StartError> {
+async fn serve(mut args: Args, is_root: bool) -> Result<(), StartError> {
     let systemd = std::env::var_os("NOTIFY_SOCKET");
+    // What tasks must not see is named by absolute paths, wherever this process stands.
+    let absolute = |path: &Path| std::path::absolute(path);
+    args.state_dir = absolute(&args.state_dir).map_err(StartError::Path)?;
+    args.run_dir = absolute(&args.run_dir).map_err(StartError::Path)?;
     let state_dir = StateDir::take(&args.state_dir)?;
-    let run_dir = RunDir::take(&args.run_dir)?;
+    let is_rootless = args.rootless && !is_root;
+    let run_dir = RunDir::take(&args.run_dir, is_rootless)?;
     manager::remove_draft(state_dir.path()).map_err(StartError::Draft)?;
     let features = fusefs::features();
     for missing in &features.missing {
@@ -114,20 +128,34 @@ async fn serve(args: Args, is_root: bool) -> Result<(), StartError> {
         kernel = %rustix::system::uname().release().to_string_lossy(),
         "starting"
     );
+    let space = Space::watch(args.state_dir.clone());
+    let space =
+        space.map_err(|source| StartError::Runtime { what: "watching the disk", source })?;
     let config = Config {
         state_dir: args.state_dir,
         run_dir: args.run_dir,
         listen: args.listen_addr,
         advertise: args.advertise_addr,
-        is_rootless: args.rootless && !is_root,
+        limits: Limits {
+            memory_budget: args.memory_budget,
+            space,
+            log: log::Options { segment_bytes: args.log_segment_bytes, ..log::Options::default() },
+        },
+        is_rootless,
     };
     let daemon = Daemon::start(config, delivery).await?;
     let socket = listen(&run_dir)?;
     let told_to_end = end_signal()?;
     notify::notify(systemd.as_deref(), READY);
     tracing::info!(socket = %run_dir.socket().display(), "serving");
-    let ending = Ending { systemd };
-    let served = rpc::serve(socket, Arc::clone(&daemon), ending.wait(told_to_end)).await;
+    let (draining, drained) = oneshot::channel();
+    let ending = Ending { systemd, draining };
+    let serving = rpc::serve(socket, Arc::clone(&daemon), ending.wait(told_to_end));
+    let served = tokio::select! {
+        served = serving => served,
+        // Whoever follows logs or events would never hang up by himself.
+        () = drain(drained) => Ok(()),
+    };
     daemon.end().await;
     std::fs::remove_file(run_dir.socket()).ok();
     served.map_err(StartError::Serve)
@@ -159,8 +187,18 @@ fn end_signal() -> Result<impl Future<Output = ()>, StartError> {
     })
 }
 
+/// Done some time after the end has begun: calls that are still open are then cut.
+async fn drain(begun: oneshot::Receiver<()>) {
+    // Without the word that the end has begun, serving ended by itself.
+    if begun.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(DRAIN).await;
+}
+
 struct Ending {
     systemd: Option<OsString>,
+    draining: oneshot::Sender<()>,
 }
 
 impl Ending {
@@ -168,5 +206,7 @@ impl Ending {
         told.await;
         tracing::info!("ending");
         notify::notify(self.systemd.as_deref(), STOPPING);
+        // Nobody waits any more if serving has ended meanwhile.
+        self.draining.send(()).ok();
     }
 }

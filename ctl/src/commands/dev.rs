@@ -38,8 +38,8 @@ pub(crate) enum DevError {
     Stop(String),
     #[error("the task does not run: {0}")]
     Task(String),
-    #[error("the task said nothing within {secs} seconds; it is {state}")]
-    NoOutput { secs: u64, state: String },
+    #[error("the task {missed} within {secs} seconds; it is {state}")]
+    NoOutput { missed: &'static str, secs: u64, state: String },
     #[error("cannot remove {}: {reason}; remove it by hand", .directory.display())]
     Remains { directory: PathBuf, reason: String },
     #[error(
@@ -95,6 +95,8 @@ fn farewell(host: &Host) -> String {
          export COFFER_HOST={}\n  \
          coffer service ps first-service\n  \
          coffer secret inspect first-secret       (everything about it but the value)\n  \
+         coffer secret versions first-secret\n  \
+         coffer secret rollback first-secret      (its tasks read the first value again)\n  \
          coffer secret rm first-secret            (refused: a service uses it)\n",
         quoted(&host.to_string())
     )

@@ -8,6 +8,7 @@ use crate::args::CreateServiceArgs;
 use crate::args::ListArgs;
 use crate::client::CallError;
 use crate::client::Client;
+use crate::client::Refusal;
 use crate::commands::converge;
 use crate::exit;
 use crate::exit::Failure;
@@ -24,6 +25,7 @@ use crate::listing::hidden;
 use crate::listing::labels_cell;
 use crate::listing::shown;
 use crate::natural;
+use crate::objects::Class;
 use crate::objects::Grant;
 use crate::objects::Service;
 use crate::objects::ServiceSpec;
@@ -60,12 +62,13 @@ pub(crate) async fn create(host: &Host, args: CreateServiceArgs) -> Result<(), F
 
 /// The server also finds beginnings of IDs; a grant is for the exact name, without case.
 async fn find_secret(client: &Client, request: GrantRequest) -> Result<Grant, Failure> {
-    let GrantRequest { source, target, uid, gid, mode } = request;
-    match client.inspect_secret(&source).await {
+    let GrantRequest { source, target, uid, gid, mode, version } = request;
+    match client.inspect_value(Class::Secret, &source).await {
         Ok(found) if found.name.eq_ignore_ascii_case(&source) => {
-            Ok(Grant { secret_id: found.meta.id, secret_name: found.name, target, uid, gid, mode })
+            let (secret_id, secret_name) = (found.meta.id, found.name);
+            Ok(Grant { secret_id, secret_name, target, uid, gid, mode, version })
         }
-        Ok(_) | Err(CallError::Refused { is_absence: true, .. }) => {
+        Ok(_) | Err(CallError::Refused { refusal: Refusal::Absence, .. }) => {
             Err(Failure::SecretNotFound(source))
         }
         Err(error) => Err(error.into()),
@@ -171,13 +174,18 @@ fn container_object(spec: &ServiceSpec) -> Map<String, Value> {
     filled.map(|(name, list)| (name.to_owned(), list)).collect()
 }
 
+/// Swarm's fields, and the version where one is pinned, which Swarm does not know.
 fn grant_object(grant: &Grant) -> Value {
-    let Grant { secret_id, secret_name, target, uid, gid, mode } = grant;
-    json!({
+    let Grant { secret_id, secret_name, target, uid, gid, mode, version } = grant;
+    let mut object = json!({
         "File": {"Name": target, "UID": uid, "GID": gid, "Mode": mode},
         "SecretID": secret_id,
         "SecretName": secret_name,
-    })
+    });
+    if let Some(fields) = object.as_object_mut().filter(|_| !version.is_empty()) {
+        fields.insert("SecretVersion".to_owned(), version.as_str().into());
+    }
+    object
 }
 
 /// Removes each service that can be removed, and prints what was asked for.
@@ -233,7 +241,10 @@ mod tests {
             uid: "0".to_owned(),
             gid: "0".to_owned(),
             mode: 0o444,
+            version: String::new(),
         };
+        let pinned = Grant { version: "3".to_owned(), ..grant.clone() };
+        assert_eq!(grant_object(&pinned)["SecretVersion"], "3");
         let shown = json_object(&service(vec![grant]));
         let secrets = shown.pointer("/Spec/TaskTemplate/ContainerSpec/Secrets").unwrap();
         assert_eq!(

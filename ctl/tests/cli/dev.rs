@@ -50,6 +50,11 @@ fn the_show_goes_the_whole_way_and_leaves_nothing() {
         "   $ coffer swarm init\n   Swarm initialized: current node (",
         "   $ echo 'hello from coffer ",
         "first-service.1.tttttttttttt@host    | hello from coffer ",
+        "   $ echo 'hello again from coffer ",
+        "| coffer secret rotate first-secret -\n   first-secret version 2\n",
+        "   $ coffer service logs --tail 2 first-service\n   \
+         first-service.1.tttttttttttt@host    | hello again from coffer ",
+        "@host    | (the task now sleeps)\n",
         "\nStopped. Nothing of it is left.\n",
     ] {
         assert!(run.stdout.contains(part), "{part:?} in {}", run.stdout);

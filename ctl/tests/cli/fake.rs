@@ -1,6 +1,11 @@
 //! A daemon that keeps a few objects in memory and answers with Swarm's texts. It runs nothing.
 
+mod services;
+mod streams;
+mod values;
+
 use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::path::Path;
 use std::path::PathBuf;
@@ -11,14 +16,14 @@ use std::sync::MutexGuard;
 use std::task::Context;
 use std::task::Poll;
 
-use futures_util::Stream;
 use futures_util::stream;
 use proto::v1;
+use proto::v1::audit_server::AuditServer;
+use proto::v1::configs_server::ConfigsServer;
+use proto::v1::events_server::EventsServer;
 use proto::v1::nodes_server::Nodes;
 use proto::v1::nodes_server::NodesServer;
-use proto::v1::secrets_server::Secrets;
 use proto::v1::secrets_server::SecretsServer;
-use proto::v1::services_server::Services;
 use proto::v1::services_server::ServicesServer;
 use proto::v1::swarm_server::Swarm;
 use proto::v1::swarm_server::SwarmServer;
@@ -31,6 +36,7 @@ use tonic::codegen::http;
 use tower::Service;
 
 use crate::support::Scratch;
+use values::Stored;
 
 pub(crate) const NOT_A_MANAGER: &str = "This node is not a swarm manager.";
 pub(crate) const NODE: &str = "nnnnnnnnnnnnnnnnnnnnnnnnn";
@@ -43,8 +49,18 @@ const CREATED_AT: i64 = 1_795_206_672_518_797_996;
 #[derive(Default)]
 pub(crate) struct Kept {
     initialized: bool,
-    pub(crate) secrets: BTreeMap<String, (v1::Secret, Vec<u8>)>,
+    /// By name.
+    pub(crate) secrets: BTreeMap<String, Stored>,
+    pub(crate) configs: BTreeMap<String, Stored>,
     pub(crate) services: BTreeMap<String, v1::Service>,
+    /// Oldest first. What is behind an index before the first one is forgotten.
+    pub(crate) events: Vec<v1::Event>,
+    pub(crate) events_end: bool,
+    pub(crate) records: Vec<v1::AuditRecord>,
+    pub(crate) broken: String,
+    /// Answered one by one, the last for ever.
+    pub(crate) keys: VecDeque<v1::KeyStatus>,
+    pub(crate) key_rotations: usize,
 }
 
 /// A running fake and its socket.
@@ -128,6 +144,9 @@ impl Service<http::Request<Body>> for Answers {
             Some("coffer.v1.Swarm") => SwarmServer::new(answers).call(request),
             Some("coffer.v1.Nodes") => NodesServer::new(answers).call(request),
             Some("coffer.v1.Secrets") => SecretsServer::new(answers).call(request),
+            Some("coffer.v1.Configs") => ConfigsServer::new(answers).call(request),
+            Some("coffer.v1.Events") => EventsServer::new(answers).call(request),
+            Some("coffer.v1.Audit") => AuditServer::new(answers).call(request),
             _ => ServicesServer::new(answers).call(request),
         }
     }
@@ -159,7 +178,24 @@ impl Swarm for Answers {
         &self,
         _: Request<v1::InspectSwarmRequest>,
     ) -> Answer<v1::InspectSwarmResponse> {
-        Err(Status::unavailable(NOT_A_MANAGER))
+        let kept = self.kept();
+        if !kept.initialized {
+            return Err(Status::unavailable(NOT_A_MANAGER));
+        }
+        let index = kept.events.last().map_or(0, |event| event.index);
+        answer(v1::InspectSwarmResponse { index, ..v1::InspectSwarmResponse::default() })
+    }
+
+    async fn rotate_keys(
+        &self,
+        _: Request<v1::RotateKeysRequest>,
+    ) -> Answer<v1::RotateKeysResponse> {
+        self.kept().key_rotations += 1;
+        answer(v1::RotateKeysResponse { status: self.next_status(), index: 1 })
+    }
+
+    async fn key_status(&self, _: Request<v1::KeyStatusRequest>) -> Answer<v1::KeyStatusResponse> {
+        answer(v1::KeyStatusResponse { status: self.next_status(), index: 1 })
     }
 
     async fn join_tokens(
@@ -172,6 +208,13 @@ impl Swarm for Answers {
             advertise_addr: "127.0.0.1:2377".to_owned(),
             index: 1,
         })
+    }
+}
+
+impl Answers {
+    fn next_status(&self) -> Option<v1::KeyStatus> {
+        let keys = &mut self.kept().keys;
+        if keys.len() > 1 { keys.pop_front() } else { keys.front().cloned() }
     }
 }
 
@@ -193,170 +236,5 @@ impl Nodes for Answers {
             ..v1::Node::default()
         };
         answer(v1::ListNodesResponse { nodes: vec![node], self_id: NODE.to_owned(), index: 1 })
-    }
-}
-
-#[tonic::async_trait]
-impl Secrets for Answers {
-    async fn create(
-        &self,
-        request: Request<v1::CreateSecretRequest>,
-    ) -> Answer<v1::CreateSecretResponse> {
-        let request = request.into_inner();
-        let spec = request.spec.ok_or_else(|| Status::invalid_argument("invalid argument"))?;
-        let mut kept = self.kept();
-        if kept.secrets.contains_key(&spec.name) {
-            return Err(Status::already_exists(format!("secret {} already exists", spec.name)));
-        }
-        let id = format!("{:025}", kept.secrets.len());
-        let secret = v1::Secret {
-            id: id.clone(),
-            version_index: 11,
-            created_at: CREATED_AT,
-            updated_at: CREATED_AT,
-            spec: Some(spec.clone()),
-        };
-        kept.secrets.insert(spec.name, (secret, request.value));
-        answer(v1::CreateSecretResponse { id, index: 11 })
-    }
-
-    /// One secret a page, so that every list has pages.
-    async fn list(
-        &self,
-        request: Request<v1::ListSecretsRequest>,
-    ) -> Answer<v1::ListSecretsResponse> {
-        let after = request.into_inner().after;
-        let kept = self.kept();
-        let mut rest = kept.secrets.iter().filter(|(name, _)| **name > after);
-        let first = rest.next();
-        let next = match rest.next() {
-            Some(_) => first.map(|(name, _)| name.clone()).unwrap_or_default(),
-            None => String::new(),
-        };
-        let secrets = first.map(|(_, (secret, _))| secret.clone()).into_iter().collect();
-        answer(v1::ListSecretsResponse { secrets, next, index: 11 })
-    }
-
-    async fn inspect(
-        &self,
-        request: Request<v1::InspectSecretRequest>,
-    ) -> Answer<v1::InspectSecretResponse> {
-        let reference = request.into_inner().reference;
-        let kept = self.kept();
-        let found = kept.secrets.values().map(|(secret, _)| secret).find(|secret| {
-            let name = secret.spec.as_ref().map(|spec| spec.name.to_lowercase());
-            name == Some(reference.to_lowercase()) || secret.id.starts_with(&reference)
-        });
-        let missing = || Status::not_found(format!("secret {reference} not found"));
-        let secret = found.cloned().ok_or_else(missing)?;
-        answer(v1::InspectSecretResponse { secret: Some(secret), index: 11 })
-    }
-
-    async fn remove(
-        &self,
-        request: Request<v1::RemoveSecretRequest>,
-    ) -> Answer<v1::RemoveSecretResponse> {
-        let reference = request.into_inner().reference;
-        match self.kept().secrets.remove(&reference) {
-            Some(_) => answer(v1::RemoveSecretResponse { index: 12 }),
-            None => Err(Status::not_found(format!("secret {reference} not found"))),
-        }
-    }
-}
-
-#[tonic::async_trait]
-impl Services for Answers {
-    async fn create(
-        &self,
-        request: Request<v1::CreateServiceRequest>,
-    ) -> Answer<v1::CreateServiceResponse> {
-        let spec = request.into_inner().spec.unwrap_or_default();
-        let id = "sssssssssssssssssssssssss".to_owned();
-        let service = v1::Service {
-            id: id.clone(),
-            version_index: 13,
-            created_at: CREATED_AT,
-            updated_at: CREATED_AT,
-            running_tasks: spec.replicas,
-            spec: Some(spec.clone()),
-        };
-        self.kept().services.insert(spec.name, service);
-        answer(v1::CreateServiceResponse { id, index: 13 })
-    }
-
-    async fn list(&self, _: Request<v1::ListServicesRequest>) -> Answer<v1::ListServicesResponse> {
-        let services = self.kept().services.values().cloned().collect();
-        answer(v1::ListServicesResponse { services, next: String::new(), index: 13 })
-    }
-
-    async fn inspect(
-        &self,
-        request: Request<v1::InspectServiceRequest>,
-    ) -> Answer<v1::InspectServiceResponse> {
-        let service = self.service(&request.into_inner().reference)?;
-        answer(v1::InspectServiceResponse { service: Some(service), index: 13 })
-    }
-
-    async fn tasks(&self, request: Request<v1::ListTasksRequest>) -> Answer<v1::ListTasksResponse> {
-        let service = self.service(&request.into_inner().reference)?;
-        let spec = service.spec.unwrap_or_default();
-        let task = |slot| v1::Task {
-            id: TASK.to_owned(),
-            service_id: service.id.clone(),
-            slot,
-            node_id: NODE.to_owned(),
-            node_hostname: "host".to_owned(),
-            state: v1::TaskState::Running.into(),
-            desired_state: v1::TaskState::Running.into(),
-            status_at: CREATED_AT,
-            command: spec.command.join(" "),
-            ..v1::Task::default()
-        };
-        let tasks = (1..=spec.replicas).map(task).collect();
-        answer(v1::ListTasksResponse { tasks, service_name: spec.name, index: 13 })
-    }
-
-    async fn remove(
-        &self,
-        request: Request<v1::RemoveServiceRequest>,
-    ) -> Answer<v1::RemoveServiceResponse> {
-        let reference = request.into_inner().reference;
-        match self.kept().services.remove(&reference) {
-            Some(_) => answer(v1::RemoveServiceResponse { index: 14 }),
-            None => Err(Status::not_found(format!("service {reference} not found"))),
-        }
-    }
-
-    type LogsStream = Pin<Box<dyn Stream<Item = Result<v1::LogsChunk, Status>> + Send>>;
-
-    /// Every task prints the values of all secrets, a complaint, and the last line of `coffer dev`.
-    async fn logs(&self, _: Request<v1::LogsRequest>) -> Answer<Self::LogsStream> {
-        let chunk = |stream: v1::LogStream, line: &[u8]| v1::LogsChunk {
-            task_id: TASK.to_owned(),
-            slot: 1,
-            node_hostname: "host".to_owned(),
-            stream: stream.into(),
-            at: CREATED_AT,
-            line: line.trim_ascii_end().to_vec(),
-        };
-        let values = self.kept().secrets.values().map(|(_, value)| value.clone()).collect();
-        let mut lines: Vec<Vec<u8>> = values;
-        lines.push(b"(the task now sleeps)".to_vec());
-        let chunks = lines.iter().map(|line| chunk(v1::LogStream::Stdout, line));
-        let all: Vec<_> =
-            std::iter::once(chunk(v1::LogStream::Stderr, b"a complaint")).chain(chunks).collect();
-        answer(Box::pin(stream::iter(all.into_iter().map(Ok))))
-    }
-}
-
-impl Answers {
-    fn service(&self, reference: &str) -> Result<v1::Service, Status> {
-        let kept = self.kept();
-        let is_meant = |service: &&v1::Service| {
-            let name = service.spec.as_ref().map(|spec| spec.name.as_str());
-            service.id == reference || name == Some(reference)
-        };
-        let missing = || Status::not_found(format!("service {reference} not found"));
-        kept.services.values().find(is_meant).cloned().ok_or_else(missing)
     }
 }

@@ -3,5 +3,7 @@
 mod dev;
 mod fake;
 mod refusals;
+mod streams;
 mod support;
+mod values;
 mod verbs;

@@ -24,38 +24,88 @@ fn refused(args: &[&str]) -> Run {
     run_at(&scratch.path("none.sock"), args, b"")
 }
 
-#[test]
-fn a_command_line_that_does_not_parse_ends_with_125_and_the_usage() {
-    for (args, expected) in [
-        (&[][..], "Usage: coffer"),
-        (&["bogus"], "unrecognized subcommand 'bogus'"),
-        (&["secret"], "Usage: coffer secret"),
-        (&["secret", "bogus"], "unrecognized subcommand 'bogus'"),
-        (&["secret", "ls", "--bogus"], "unexpected argument '--bogus'"),
-        (&["secret", "ls", "-f", "bogus"], "bad format of filter (expected name=value)"),
-        (&["secret", "create"], "<SECRET>"),
-        (&["secret", "create", "a", "b", "c"], "unexpected argument 'c'"),
-        (&["secret", "create", "-l", "=x", "a"], "the key is missing"),
-        (&["secret", "rm"], "<SECRET>..."),
-        (&["secret", "inspect"], "<SECRET>..."),
-        (&["swarm", "join-token"], "<worker|manager>"),
-        (&["service", "create", "true"], "--name <NAME>"),
-        (&["service", "create", "--name", "n"], "<COMMAND>..."),
-        (&["service", "create", "--name", "n", "--replicas", "-1", "true"], "-1"),
-        (
-            &["service", "create", "--name", "n", "--secret", "source=a,bogus=1", "true"],
-            "invalid field in secret request: bogus",
-        ),
-        (&["secret", "ls", "-f", "other"], "Usage: coffer secret ls [OPTIONS]"),
-        (&["service", "logs", "-n", "some", "web"], "expected a number of lines, or 'all'"),
-        (&["service", "logs"], "<SERVICE>"),
-        (&["dev", "--bogus"], "unexpected argument '--bogus'"),
-    ] {
+/// Each does not parse: its usage is shown and the exit code is 125.
+fn assert_not_parsed(table: &[(&[&str], &str)]) {
+    for (args, expected) in table {
         let run = refused(args);
         assert_eq!((run.code, run.stdout.as_str()), (Some(125), ""), "{args:?}: {run:?}");
         assert!(run.stderr.contains(expected), "{args:?}: {}", run.stderr);
         assert!(run.stderr.contains("Usage:"), "{args:?}: {}", run.stderr);
     }
+}
+
+#[test]
+fn a_command_line_that_does_not_parse_ends_with_125_and_the_usage() {
+    assert_not_parsed(&[
+        (&["bogus"], "unrecognized subcommand 'bogus'"),
+        (&["secret", "bogus"], "unrecognized subcommand 'bogus'"),
+        (&["swarm", "join-token"], "<worker|manager>"),
+        (&["swarm", "rotate-keys", "x"], "unexpected argument 'x'"),
+        (&["events", "--since", "x"], "invalid value 'x'"),
+        (&["events", "--filter", "type"], "bad format of filter (expected name=value)"),
+        (&["events", "--no-follow"], "--since <INDEX>"),
+        (&["events", "x"], "unexpected argument 'x'"),
+        (&["audit", "tail", "-n", "0"], "0 is not in 1.."),
+        (&["audit", "tail", "x"], "unexpected argument 'x'"),
+        (&["audit", "verify", "x"], "unexpected argument 'x'"),
+        (&["dev", "--bogus"], "unexpected argument '--bogus'"),
+    ]);
+}
+
+#[test]
+fn a_secret_or_config_command_that_does_not_parse_ends_with_125_and_the_usage() {
+    assert_not_parsed(&[
+        (&["secret", "ls", "--bogus"], "unexpected argument '--bogus'"),
+        (&["secret", "ls", "-f", "bogus"], "bad format of filter (expected name=value)"),
+        (&["secret", "ls", "-f", "other"], "Usage: coffer secret ls [OPTIONS]"),
+        (&["secret", "create"], "<SECRET>"),
+        (&["secret", "create", "a", "b", "c"], "unexpected argument 'c'"),
+        (&["secret", "create", "-l", "=x", "a"], "the key is missing"),
+        (&["secret", "create", "--from-dir", "d", "a"], "cannot be used with"),
+        (&["secret", "create", "--from-dir", "d", "a", "f"], "cannot be used with"),
+        (&["secret", "create", "--version-limit", "0", "a", "f"], "invalid value '0'"),
+        (&["config", "create"], "<CONFIG>"),
+        (&["config", "create", "a", "b", "c"], "unexpected argument 'c'"),
+        (&["secret", "inspect"], "<SECRET>..."),
+        (&["secret", "rm"], "<SECRET>..."),
+        (&["config", "rm"], "<CONFIG>..."),
+        (&["secret", "update", "a"], "--label-add <KEY=VALUE>"),
+        (&["secret", "update", "--label-add", "a=b"], "<SECRET>"),
+        (&["secret", "update", "--version-limit", "0", "a"], "invalid value '0'"),
+    ]);
+}
+
+#[test]
+fn a_command_about_versions_that_does_not_parse_ends_with_125_and_the_usage() {
+    assert_not_parsed(&[
+        (&["secret", "rotate"], "Usage: coffer secret rotate [OPTIONS] SECRET"),
+        (&["config", "rotate"], "Usage: coffer config rotate [OPTIONS] CONFIG"),
+        (&["secret", "rotate", "--activate=maybe", "a", "f"], "invalid value 'maybe'"),
+        (&["secret", "rotate", "--if-version", "0", "a", "f"], "invalid value '0'"),
+        (&["secret", "activate"], "<SECRET[@VERSION]>..."),
+        (&["config", "activate"], "<CONFIG[@VERSION]>..."),
+        (&["secret", "rollback"], "<SECRET>..."),
+        (&["secret", "versions"], "<SECRET>"),
+        (&["secret", "versions", "a", "b"], "unexpected argument 'b'"),
+        (&["secret", "destroy", "a"], "--version <N>"),
+        (&["secret", "destroy", "--version", "1"], "<SECRET>"),
+        (&["secret", "destroy", "--version", "0", "-f", "a"], "invalid value '0'"),
+        (&["secret", "destroy", "--version", "1", "-f", "a", "b"], "unexpected argument 'b'"),
+    ]);
+}
+
+#[test]
+fn a_service_command_that_does_not_parse_ends_with_125_and_the_usage() {
+    let with_secret = |secret| ["service", "create", "--name", "n", "--secret", secret, "true"];
+    assert_not_parsed(&[
+        (&["service", "create", "true"], "--name <NAME>"),
+        (&["service", "create", "--name", "n"], "<COMMAND>..."),
+        (&["service", "create", "--name", "n", "--replicas", "-1", "true"], "-1"),
+        (&with_secret("source=a,bogus=1"), "invalid field in secret request: bogus"),
+        (&with_secret("a@"), "the version behind '@' is missing in 'a@'"),
+        (&["service", "logs", "-n", "some", "web"], "expected a number of lines, or 'all'"),
+        (&["service", "logs"], "<SERVICE>"),
+    ]);
 }
 
 #[test]
@@ -67,6 +117,7 @@ fn help_and_version_are_a_success() {
         (&["secret", "--help"], "List secrets"),
         (&["secret", "create", "--help"], "Examples:"),
         (&["dev", "--help"], "--exit"),
+        (&["config", "rotate", "--help"], "coffer config rotate nginx ./nginx.conf"),
     ] {
         let run = refused(args);
         assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{args:?}");
@@ -75,38 +126,140 @@ fn help_and_version_are_a_success() {
 }
 
 #[test]
-fn what_is_wrong_without_a_daemon_ends_with_1() {
+fn a_group_of_commands_named_alone_shows_what_is_in_it() {
+    let groups = ["secret", "config", "swarm", "node", "service", "audit"];
+    let typed = groups.iter().map(std::slice::from_ref).chain([&[][..]]);
+    for args in typed {
+        let whole = ["coffer"].iter().chain(args).copied().collect::<Vec<_>>().join(" ");
+        let mut bare = coffer();
+        bare.args(args);
+        let mut with_host = coffer();
+        with_host.args(args).env("COFFER_HOST", "unix:///none.sock");
+        for command in [bare, with_host] {
+            let run = run(command, b"");
+            assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{args:?}");
+            let usage = format!("Usage: {whole} [OPTIONS] <COMMAND>\n\nCommands:\n");
+            assert!(run.stdout.contains(&usage), "{args:?}: {}", run.stdout);
+        }
+        let run = refused(args);
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "-H and {args:?}");
+        assert!(run.stdout.contains(&format!("Usage: {whole} [OPTIONS]")), "{}", run.stdout);
+    }
+}
+
+/// Each is refused with this text and exit code 1, before any daemon is needed.
+fn assert_refused(table: &[(&[&str], &str)]) {
+    for (args, expected) in table {
+        let run = refused(args);
+        let expected =
+            Run { code: Some(1), stdout: String::new(), stderr: format!("{expected}\n") };
+        assert_eq!(run, expected, "{args:?}");
+    }
+}
+
+#[test]
+fn a_secret_without_a_usable_value_is_refused() {
     let scratch = Scratch::new();
     let empty = scratch.file("empty", b"").display().to_string();
     let large = scratch.file("large", &vec![b'x'; 512_000]).display().to_string();
     let folder = scratch.path("").display().to_string();
-    let (empty_text, folder_text) = (
-        format!("error reading from {empty}: data is empty"),
-        format!("error reading from {folder}: read {folder}: is a directory"),
-    );
-    for (args, expected) in [
-        (&["secret", "create", "a"][..], "secret file is required"),
+    assert_refused(&[
+        (&["secret", "create", "a"], "secret file is required"),
+        (&["secret", "rotate", "a"], "secret file is required"),
         (
             &["secret", "create", "a", "nofile"],
             "error reading from nofile: open nofile: no such file or directory",
         ),
         (&["secret", "create", "a", "-"], "error reading from STDIN: data is empty"),
-        (&["secret", "create", "a", &empty], &empty_text),
-        (&["secret", "create", "a", &folder], &folder_text),
+        (&["secret", "create", "a", &empty], &format!("error reading from {empty}: data is empty")),
+        (
+            &["secret", "rotate", "a", &folder],
+            &format!("error reading from {folder}: read {folder}: is a directory"),
+        ),
         (
             &["secret", "create", "a", &large],
             "secret data must be larger than 0 and less than 512000 bytes",
         ),
+    ]);
+}
+
+#[test]
+fn a_config_without_a_usable_value_is_refused_in_dockers_words() {
+    let scratch = Scratch::new();
+    let large = scratch.file("large", &vec![b'x'; 1_024_000]).display().to_string();
+    assert_refused(&[
+        (&["config", "create", "a"], "config file is required"),
+        (&["config", "rotate", "a"], "config file is required"),
+        (
+            &["config", "create", "a", "nofile"],
+            "Error reading content from \"nofile\": error reading from nofile: \
+             open nofile: no such file or directory",
+        ),
+        (
+            &["config", "rotate", "a", "-"],
+            "Error reading content from \"-\": error reading from STDIN: data is empty",
+        ),
+        (
+            &["config", "create", "a", &large],
+            "config data must be larger than 0 and less than 1024000 bytes",
+        ),
+    ]);
+}
+
+#[test]
+fn a_change_of_versions_that_is_not_clear_is_refused() {
+    assert_refused(&[
+        (
+            &["secret", "rotate", "a", "f", "g"],
+            "give one secret and its file, or NAME=FILE for each secret that is to change",
+        ),
+        (&["secret", "rotate", "a=f", "g"], "'g' is not of the form NAME=FILE"),
+        (&["secret", "rotate", "a=", "b=f"], "'a=' is not of the form NAME=FILE"),
+        (
+            &["config", "rotate", "a=-", "b=-"],
+            "'-' is given 2 times, and standard input holds one value",
+        ),
+        (
+            &["secret", "rotate", "--if-version", "7", "a=f", "b=f"],
+            "--if-version is for one secret: each has a version index of its own",
+        ),
+        (
+            &["secret", "activate", "a", "b@"],
+            "the version behind '@' is missing in 'b@'; leave both out for the pending one",
+        ),
+        (
+            &["config", "destroy", "--version", "1", "a"],
+            "destroying a version asks first, and standard input is not a terminal; \
+             give -f (--force) if it is meant",
+        ),
+    ]);
+}
+
+#[test]
+fn formats_and_filters_that_cannot_be_used_are_refused() {
+    let not_understood = "template parsing error: '{{if .ID}}' is not understood: use {{.Field}}, \
+                          {{.Label \"key\"}}, {{index .Field \"key\"}}, {{json .}} and plain text";
+    assert_refused(&[
         (
             &["secret", "inspect", "--pretty", "-f", "{{.ID}}", "a"],
             "cannot supply extra formatting options to the pretty template",
         ),
-        (&["secret", "ls", "-f", "bogus=1"], "invalid filter 'bogus'; use id=, name= or label="),
+        (&["secret", "ls", "--format", "{{if .ID}}x{{end}}"], not_understood),
+        (&["config", "versions", "--format", "{{if .ID}}x{{end}}", "a"], not_understood),
+        (&["events", "--format", "{{if .ID}}x{{end}}"], not_understood),
+        (&["audit", "tail", "--format", "{{"], "template parsing error: unclosed action after ''"),
+        (&["events", "--filter", "bogus=1"], "invalid filter 'bogus'; use type= or event="),
         (
-            &["secret", "ls", "--format", "{{if .ID}}x{{end}}"],
-            "template parsing error: '{{if .ID}}' is not understood: use {{.Field}}, \
-             {{.Label \"key\"}}, {{index .Field \"key\"}}, {{json .}} and plain text",
+            &["events", "--filter", "event=delete"],
+            "invalid filter 'event=delete'; use create, update, remove",
         ),
+    ]);
+}
+
+#[test]
+fn a_swarm_or_a_service_that_cannot_be_is_refused() {
+    let secrets = ["--secret", "a", "--secret", "src=b,target=a"];
+    assert_refused(&[
         (&["swarm", "join-token", "bogus"], "unknown role bogus"),
         (
             &["swarm", "join", "--token", "t", "10.0.0.1:2377"],
@@ -114,25 +267,10 @@ fn what_is_wrong_without_a_daemon_ends_with_1() {
              run 'coffer swarm init' to make a cluster of this node",
         ),
         (
-            &[
-                "service",
-                "create",
-                "--name",
-                "n",
-                "--secret",
-                "a",
-                "--secret",
-                "src=b,target=a",
-                "x",
-            ],
+            &[&["service", "create", "--name", "n"][..], &secrets, &["x"]].concat(),
             "duplicate secret target for b not allowed",
         ),
-    ] {
-        let run = refused(args);
-        let expected =
-            Run { code: Some(1), stdout: String::new(), stderr: format!("{expected}\n") };
-        assert_eq!(run, expected, "{args:?}");
-    }
+    ]);
 }
 
 #[test]

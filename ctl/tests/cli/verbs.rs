@@ -7,11 +7,11 @@ use crate::fake::NODE;
 use crate::support::Run;
 use crate::support::coffer;
 
-fn printed(text: &str) -> Run {
+pub(crate) fn printed(text: &str) -> Run {
     Run { code: Some(0), stdout: text.to_owned(), stderr: String::new() }
 }
 
-fn failed(stdout: &str, stderr: &str) -> Run {
+pub(crate) fn failed(stdout: &str, stderr: &str) -> Run {
     Run { code: Some(1), stdout: stdout.to_owned(), stderr: stderr.to_owned() }
 }
 
@@ -43,9 +43,9 @@ fn a_value_goes_in_from_standard_input_or_a_file_whole_and_unchanged() {
     let run = fake.run(&["secret", "create", "b", &file], b"");
     assert_eq!(run, printed("0000000000000000000000001\n"));
     let kept = fake.kept();
-    assert_eq!(kept.secrets["a"].1, value);
-    assert!(kept.secrets["b"].1 == largest);
-    let labels = &kept.secrets["a"].0.spec.as_ref().unwrap().labels;
+    assert_eq!(kept.secrets["a"].values[&1], value);
+    assert!(kept.secrets["b"].values[&1] == largest);
+    let labels = &kept.secrets["a"].spec.labels;
     assert_eq!(
         labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>(),
         ["env=prod", "old="]
@@ -77,6 +77,7 @@ fn secrets_of_all_pages_are_listed_in_natural_order() {
     }
     for (args, expected) in [
         (&["--format", "{{.Name}}"][..], "key-9\nkey-10\nother\n"),
+        (&["--format", "{{.Name}}", "-f", "names=OTHER"], "other\n"),
         (&["--format", "{{.Name}}", "-f", "name=KEY"], "key-9\nkey-10\n"),
         (&["-q", "-f", "name=other"], "0000000000000000000000002\n"),
         (&["-f", "label=none", "-q"], ""),
@@ -142,8 +143,24 @@ fn a_service_is_created_with_its_grants() {
     assert_eq!(spec.command, ["sh", "-c", "true"]);
     let secret = spec.secrets.first().unwrap();
     let texts = [&secret.secret_id, &secret.secret_name, &secret.target, &secret.uid, &secret.gid];
-    assert_eq!(texts, ["0000000000000000000000000", "Db", "pw", "5", "0"]);
-    assert_eq!(secret.mode, 0o400);
+    assert_eq!(texts, ["0000000000000000000000000", "Db", "pw", "5", ""]);
+    assert_eq!((secret.mode, secret.version.as_str()), (0o400, ""));
+}
+
+#[test]
+fn a_version_behind_the_name_goes_into_the_grant() {
+    let fake = Fake::start();
+    fake.run(&["secret", "create", "db", "-"], b"v");
+    let grants = ["--secret", "db@3", "--secret", "source=DB@blue,target=pw"];
+    let create = [&["service", "create", "-d", "--name", "web"][..], &grants, &["true"]].concat();
+    assert_eq!(fake.run(&create, b"").code, Some(0));
+    let kept = fake.kept();
+    let grants = &kept.services["web"].spec.as_ref().unwrap().secrets;
+    let sent = |grant: &proto::v1::SecretGrant| {
+        [&grant.secret_name, &grant.target, &grant.version].map(String::clone)
+    };
+    let sent: Vec<_> = grants.iter().map(sent).collect();
+    assert_eq!(sent, [["db", "db", "3"], ["db", "pw", "blue"]]);
 }
 
 #[test]
@@ -194,7 +211,7 @@ fn log_lines_name_their_task_and_keep_their_stream() {
     fake.run(&["service", "create", "-d", "--name", "web", "true"], b"");
     let run = fake.run(&["service", "logs", "--tail", "3", "web"], b"");
     let prefix = "web.1.tttttttttttt@host    | ";
-    let stdout = format!("{prefix}what the task read\n{prefix}(the task now sleeps)\n");
+    let stdout = format!("{prefix}what the task read\n{prefix}(the task waits for a new value)\n");
     let expected = Run { code: Some(0), stdout, stderr: format!("{prefix}a complaint\n") };
     assert_eq!(run, expected);
 }

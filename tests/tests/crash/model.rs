@@ -92,7 +92,7 @@ pub fn entry(index: u64, size: usize) -> Record {
 }
 
 pub fn key_of(node: &str) -> LogKey {
-    let disk_key = DiskKey::filled(|bytes| bytes.fill(1)).unwrap();
+    let disk_key = Arc::new(DiskKey::filled(|bytes| bytes.fill(1)).unwrap());
     LogKey { context: node.as_bytes().to_vec(), disk_key }
 }
 

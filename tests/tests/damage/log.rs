@@ -21,7 +21,7 @@ const STEP: usize = 97;
 /// Opening a log starts a segment: here it need not be large.
 const OPTIONS: Options = Options { segment_bytes: 16 << 10, batch_bytes: 8 << 10 };
 
-/// The log of a cluster that has ended, without the unused ends of its segments.
+/// The log of a cluster that has ended.
 struct Stored {
     files: BTreeMap<String, Vec<u8>>,
     /// Where the batches of each segment stand.
@@ -41,12 +41,8 @@ impl Stored {
             if !name.ends_with(".seg") {
                 continue;
             }
-            let mut bytes = fs::read(entry.path()).unwrap();
-            let found = batches_of(&bytes);
-            // Two unused blocks stay: damage there is told from none.
-            let used = found.last().expect("every segment has an opening").end;
-            bytes.truncate(used + 2 * BATCH_ALIGN);
-            batches.insert(name.clone(), found);
+            let bytes = fs::read(entry.path()).unwrap();
+            batches.insert(name.clone(), batches_of(&bytes));
             files.insert(name, bytes);
         }
         Self { files, batches, disk_key, context }
@@ -64,7 +60,7 @@ impl Stored {
     }
 
     fn opened(&self, files: &BTreeMap<String, Vec<u8>>) -> Result<Recovered, log::LogError> {
-        let disk_key = DiskKey::parse(&self.disk_key).ok().unwrap();
+        let disk_key = Arc::new(DiskKey::parse(&self.disk_key).ok().unwrap());
         let key = LogKey { context: self.context.clone(), disk_key };
         let folder = Arc::new(Memory::of(files));
         let salt = Box::new(vault::entropy::random);

@@ -12,6 +12,7 @@ const EDGES: &[&str] = &[
     "vault/src/raft/codec/",
     "vault/src/raft/machine.rs",
     "ctl/src/client.rs",
+    "ctl/src/client/",
     "ctl/tests/",
 ];
 

@@ -2,7 +2,7 @@
 
 use crate::id::{ClusterId, ObjectId};
 use crate::seal::{Kind, Place, Sealed};
-use crate::secret::Meta;
+use crate::versioned::Meta;
 
 /// What all managers agree on before anything else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,25 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// One of the cluster's own sealed values.
+    pub fn sealed(&self, kind: Kind) -> Option<&Sealed> {
+        match kind {
+            Kind::RootKey => Some(&self.root_key),
+            Kind::WorkerToken => Some(&self.worker_token),
+            Kind::ManagerToken => Some(&self.manager_token),
+            Kind::SecretValue | Kind::ConfigValue => None,
+        }
+    }
+
+    pub(crate) fn sealed_mut(&mut self, kind: Kind) -> Option<&mut Sealed> {
+        match kind {
+            Kind::RootKey => Some(&mut self.root_key),
+            Kind::WorkerToken => Some(&mut self.worker_token),
+            Kind::ManagerToken => Some(&mut self.manager_token),
+            Kind::SecretValue | Kind::ConfigValue => None,
+        }
+    }
+
     /// Where one of the cluster's own sealed values belongs.
     pub fn place(id: ClusterId, kind: Kind) -> Place {
         let object: ObjectId = id.object();

@@ -1,25 +1,41 @@
 //! What the log holds, and what comes of it.
 
+use std::fmt;
+
 use crate::cluster::Cluster;
-use crate::id::{NodeId, ObjectId, SecretId, ServiceId, TaskId};
+use crate::event::Event;
+use crate::id::{NodeId, ObjectId, ServiceId, TaskId};
 use crate::labels::Labels;
 use crate::name::SecretName;
 use crate::node::Node;
 use crate::request::RequestId;
-use crate::seal::Sealed;
+use crate::seal::{Epoch, Kind, Sealed};
 use crate::service::ServiceSpec;
 use crate::table::LookupError;
 use crate::task::{TaskState, TaskStatus};
 use crate::time::Timestamp;
+use crate::versioned::{Class, VersionLabel, VersionLimit, VersionRef};
 
-/// One entry of the log: what to do, when the leader took it, and for which request.
+/// One entry of the log: what to do, when the leader took it, and for whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     /// The leader's clock. Applying keeps time from running backwards.
     pub at: Timestamp,
     /// Set when the client asked for protection against acting twice.
     pub request: Option<RequestId>,
+    /// Set when somebody asked for it; the daemon's own commands have none.
+    pub actor: Option<Actor>,
     pub action: Action,
+}
+
+/// Who asked, by the kernel's word on the manager that took the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Actor {
+    pub uid: u32,
+    /// 0 if the kernel did not say.
+    pub pid: u32,
+    /// The number of the call, `access::Call`.
+    pub call: u16,
 }
 
 /// Everything that changes the state. Values are sealed and IDs chosen before it is proposed.
@@ -27,14 +43,46 @@ pub struct Command {
 pub enum Action {
     /// The first entry of a cluster. Times and version indexes in it are set when it is applied.
     CreateCluster(Box<CreateCluster>),
-    CreateSecret(CreateSecret),
-    RemoveSecret(SecretId),
+    /// All or none.
+    Create(Class, Vec<NewObject>),
+    Remove(Class, ObjectId),
+    /// All or none: tasks see all of the new versions, or all of the old ones.
+    Rotate(Class, Vec<NewVersion>),
+    /// All or none.
+    Activate(Class, Vec<(ObjectId, VersionRef)>),
+    /// Makes what was `previous` current again, and the other way round. All or none.
+    Rollback(Class, Vec<ObjectId>),
+    DestroyVersion(Class, ObjectId, u32),
+    Update(Class, UpdateObject),
     CreateService(ServiceId, Box<ServiceSpec>),
     RemoveService(ServiceId),
     /// Decisions of the scheduler.
     ChangeTasks(Vec<TaskChange>),
     /// What a node says of its tasks.
     ReportTasks(NodeId, Vec<TaskReport>),
+    /// From now on values are sealed under this epoch.
+    UseEpoch(Epoch),
+    /// The same values under a newer data key. Those that changed meanwhile are passed over.
+    Reseal(Vec<Resealed>),
+}
+
+impl Action {
+    /// The objects that it names: those to be made among them.
+    pub fn objects(&self) -> Vec<ObjectId> {
+        match self {
+            Self::CreateCluster(first) => vec![first.cluster.id.object()],
+            Self::Create(_, objects) => objects.iter().map(|object| object.id).collect(),
+            Self::Rotate(_, versions) => versions.iter().map(|version| version.id).collect(),
+            Self::Activate(_, targets) => targets.iter().map(|(id, _)| *id).collect(),
+            Self::Rollback(_, ids) => ids.clone(),
+            Self::Remove(_, id) | Self::DestroyVersion(_, id, _) => vec![*id],
+            Self::Update(_, update) => vec![update.id],
+            Self::CreateService(id, _) | Self::RemoveService(id) => vec![id.object()],
+            Self::ChangeTasks(_) | Self::ReportTasks(..) | Self::UseEpoch(_) | Self::Reseal(_) => {
+                Vec::new()
+            }
+        }
+    }
 }
 
 /// A cluster and its first manager.
@@ -44,13 +92,55 @@ pub struct CreateCluster {
     pub node: Node,
 }
 
-/// A new secret with its first version.
+/// A new secret or config with its first version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CreateSecret {
-    pub id: SecretId,
+pub struct NewObject {
+    pub id: ObjectId,
     pub name: SecretName,
     pub labels: Labels,
+    pub limit: VersionLimit,
     pub sealed: Sealed,
+}
+
+/// The next version of a secret or config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewVersion {
+    pub id: ObjectId,
+    /// The number that it was sealed for. Refused if another version came first.
+    pub number: u32,
+    pub sealed: Sealed,
+    /// Whether tasks read it at once; otherwise it waits as `pending`.
+    pub activate: bool,
+    /// A label of the user's own.
+    pub label: Option<VersionLabel>,
+    /// The version index that the caller has seen, if it matters.
+    pub expected: Option<u64>,
+}
+
+/// Changes what is not a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdateObject {
+    pub id: ObjectId,
+    /// The version index that the caller has seen.
+    pub expected: Option<u64>,
+    /// All labels from now on, if they change.
+    pub labels: Option<Labels>,
+    pub limit: Option<VersionLimit>,
+}
+
+/// One value under a newer data key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resealed {
+    pub what: SealedAt,
+    pub sealed: Sealed,
+}
+
+/// Where a sealed value stands in the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealedAt {
+    Version(Class, ObjectId, u32),
+    /// One of the cluster's own.
+    Own(Kind),
 }
 
 /// One decision about one task.
@@ -75,11 +165,18 @@ pub struct TaskReport {
     pub status: TaskStatus,
 }
 
+/// What applying a command gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    pub outcome: Outcome,
+    pub events: Vec<Event>,
+}
+
 /// What came of a command. Equal on all managers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Done,
-    Created(ObjectId),
+    Created(Vec<ObjectId>),
     Refused(Refusal),
 }
 
@@ -98,24 +195,51 @@ pub enum Refusal {
     NotFound { kind: ObjectKind, reference: String },
     #[error("{kind} {reference} is ambiguous ({matches} matches found)")]
     Ambiguous { kind: ObjectKind, reference: String, matches: usize },
-    #[error("secret '{name}' is in use by the following {}: {}", services_word(.services), .services.join(", "))]
-    SecretInUse { name: SecretName, services: Vec<String> },
+    #[error("{kind} '{name}' is in use by the following {}: {}", services_word(.services), .services.join(", "))]
+    InUse { kind: ObjectKind, name: SecretName, services: Vec<String> },
     #[error("{}: {}", if .names.len() == 1 { "secret not found" } else { "secrets not found" }, .names.join(", "))]
     GrantedSecretsMissing { names: Vec<String> },
+    #[error("update out of sequence")]
+    OutOfSequence,
+    #[error("{kind} '{name}' has no version {version}; see: coffer {kind} versions {name}")]
+    NoVersion { kind: ObjectKind, name: SecretName, version: VersionRef },
+    #[error("{kind} '{name}' has no previous version to go back to")]
+    NoPrevious { kind: ObjectKind, name: SecretName },
+    #[error("version {number} of {kind} '{name}' is {why}")]
+    VersionNeeded { kind: ObjectKind, name: SecretName, number: u32, why: String },
+    #[error("{kind} '{name}' has as many version labels as are kept")]
+    LabelsTooMany { kind: ObjectKind, name: SecretName },
+    #[error("{kind} '{name}' is named twice in one request")]
+    NamedTwice { kind: ObjectKind, name: SecretName },
 }
 
-/// What kind of object a refusal is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What kind of object a refusal or an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ObjectKind {
     Secret,
     Service,
+    Config,
+    Node,
+    Cluster,
 }
 
-impl std::fmt::Display for ObjectKind {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl From<Class> for ObjectKind {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Secret => Self::Secret,
+            Class::Config => Self::Config,
+        }
+    }
+}
+
+impl fmt::Display for ObjectKind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::Secret => "secret",
             Self::Service => "service",
+            Self::Config => "config",
+            Self::Node => "node",
+            Self::Cluster => "swarm",
         })
     }
 }
@@ -126,8 +250,8 @@ fn services_word(services: &[String]) -> &'static str {
 
 impl Refusal {
     /// A reference that names no single object.
-    pub fn lookup(kind: ObjectKind, reference: &str, failed: LookupError) -> Self {
-        let reference = reference.to_owned();
+    pub fn lookup(kind: impl Into<ObjectKind>, reference: &str, failed: LookupError) -> Self {
+        let (kind, reference) = (kind.into(), reference.to_owned());
         match failed {
             LookupError::NotFound => Self::NotFound { kind, reference },
             LookupError::Ambiguous(matches) => Self::Ambiguous { kind, reference, matches },
@@ -142,7 +266,9 @@ mod tests {
     #[test]
     fn refusals_speak_swarms_words() {
         let name = SecretName::parse("N").unwrap();
-        let in_use = |services: &[&str]| Refusal::SecretInUse {
+        let kind = ObjectKind::Secret;
+        let in_use = |services: &[&str]| Refusal::InUse {
+            kind,
             name: name.clone(),
             services: services.iter().map(ToString::to_string).collect(),
         };
@@ -154,15 +280,13 @@ mod tests {
             (in_use(&["a", "b"]), "secret 'N' is in use by the following services: a, b"),
             (missing(&["n"]), "secret not found: n"),
             (missing(&["a", "b"]), "secrets not found: a, b"),
+            (Refusal::NameTaken { kind, name: "N".into() }, "secret N already exists"),
+            (Refusal::lookup(Class::Config, "X", LookupError::NotFound), "config X not found"),
             (
-                Refusal::NameTaken { kind: ObjectKind::Secret, name: "N".into() },
-                "secret N already exists",
-            ),
-            (Refusal::lookup(ObjectKind::Secret, "X", LookupError::NotFound), "secret X not found"),
-            (
-                Refusal::lookup(ObjectKind::Secret, "X", LookupError::Ambiguous(2)),
+                Refusal::lookup(kind, "X", LookupError::Ambiguous(2)),
                 "secret X is ambiguous (2 matches found)",
             ),
+            (Refusal::OutOfSequence, "update out of sequence"),
         ] {
             assert_eq!(refusal.to_string(), text);
         }

@@ -135,10 +135,6 @@ id_type!(
     NodeId
 );
 id_type!(
-    /// The ID of a secret.
-    SecretId
-);
-id_type!(
     /// The ID of a service.
     ServiceId
 );

@@ -13,8 +13,11 @@
     )
 )]
 
+pub mod access;
 pub mod cluster;
 pub mod command;
+pub mod event;
+pub mod filter;
 pub mod id;
 pub mod labels;
 pub mod limits;
@@ -23,9 +26,9 @@ pub mod node;
 pub mod request;
 pub mod schedule;
 pub mod seal;
-pub mod secret;
 pub mod service;
 pub mod state;
 pub mod table;
 pub mod task;
 pub mod time;
+pub mod versioned;

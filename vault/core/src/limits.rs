@@ -8,8 +8,8 @@ pub const CONFIG_BYTES_END: usize = 1_024_000;
 pub const NAME_BYTES_MAX: usize = 64;
 /// Swarm's limit for the name of a service: one DNS label.
 pub const SERVICE_NAME_BYTES_MAX: usize = 63;
-/// All labels of one object together. Swarm has only its transaction size of 1.5 MiB; a sixteenth of our
-/// request keeps a page of a list below one message.
+/// All labels of one object together. Swarm has only its transaction size of 1.5 MiB; a page of a list is
+/// bounded in bytes besides.
 pub const LABEL_BYTES_MAX: usize = 256 * 1024;
 /// One request or answer. gRPC's customary limit, and twice the largest value.
 pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -22,6 +22,8 @@ pub const GRANTS_MAX: usize = 1_000;
 pub const REPLICAS_MAX: u64 = 10_000;
 /// Objects on one page of a list, when the caller names no number.
 pub const PAGE_DEFAULT: usize = 100;
+/// Bytes of one page of a list: what a client of gRPC takes by default is twice as much.
+pub const PAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Objects on one page of a list at most.
 pub const PAGE_MAX: usize = 1_000;
 /// A file's name below `/run/secrets`: the file system's own limit.
@@ -30,6 +32,23 @@ pub const TARGET_BYTES_MAX: usize = 255;
 pub const REQUESTS_KEPT: usize = 4_096;
 /// Ended tasks that are kept for each slot of a service, to be looked at. Swarm's default.
 pub const TASK_HISTORY: usize = 5;
+/// Versions of a secret or config that are kept, if the user names no number.
+pub const VERSIONS_KEPT_DEFAULT: u32 = 5;
+/// Versions that can be asked to be kept. A rotation every hour is then kept for four days.
+pub const VERSIONS_KEPT_MAX: u32 = 100;
+/// Labels that point to versions of one object, the three of our own among them.
+pub const VERSION_LABELS_MAX: usize = 32;
+/// Objects in one batch: some 4 MiB of the smallest possible requests.
+pub const BATCH_MAX: usize = 10_000;
+/// Memory that secrets and configs may take, if the operator names no number: what a manager of 2 GiB can
+/// hold while a snapshot is being written.
+pub const MEMORY_BYTES_DEFAULT: u64 = 1 << 30;
+/// Values that are sealed anew with one command while a data key is rotated: a few milliseconds of work.
+pub const RESEAL_BATCH_BYTES: usize = 1 << 20;
+/// Events that are remembered for watchers who come back.
+pub const EVENTS_KEPT: usize = 100_000;
+/// Filters of one list.
+pub const FILTERS_MAX: usize = 100;
 /// How long an ended task waits for its successor. Swarm's default.
 pub const RESTART_DELAY_NS: u64 = 5_000_000_000;
 /// Task changes in one command: bounds an entry of the log to about 100 KiB.

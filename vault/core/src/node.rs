@@ -1,7 +1,7 @@
 //! A node, as the cluster knows it. The record decides what a node may do.
 
 use crate::id::NodeId;
-use crate::secret::Meta;
+use crate::versioned::Meta;
 
 /// What a node is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,8 @@ use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
 use crate::id::{ClusterId, ObjectId};
-use crate::limits::SECRET_BYTES_END;
+use crate::limits::{CONFIG_BYTES_END, SECRET_BYTES_END};
+use crate::versioned::Class;
 
 /// Bytes of a data key.
 pub const KEY_BYTES: usize = 32;
@@ -27,10 +28,13 @@ pub struct Epoch(pub u32);
 /// A value in the clear. Has no Debug, Clone or comparison, on purpose.
 pub struct Plaintext(Zeroizing<Box<[u8]>>);
 
-/// A secret's value that Swarm's limits do not allow.
+/// A value that Swarm's limits do not allow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("secret data must be larger than 0 and less than {SECRET_BYTES_END} bytes")]
-pub struct SecretSizeError;
+#[error("{class} data must be larger than 0 and less than {end} bytes")]
+pub struct ValueSizeError {
+    class: Class,
+    end: usize,
+}
 
 impl Plaintext {
     /// Takes the bytes over; they are wiped with this value.
@@ -38,14 +42,14 @@ impl Plaintext {
         Self(Zeroizing::new(bytes.into_boxed_slice()))
     }
 
-    /// Takes a secret's value, 1 to 511,999 bytes.
-    pub fn secret(bytes: Vec<u8>) -> Result<Self, SecretSizeError> {
-        let value = Self::new(bytes);
-        if (1..SECRET_BYTES_END).contains(&value.expose().len()) {
-            Ok(value)
-        } else {
-            Err(SecretSizeError)
-        }
+    /// The same, if a secret (1 to 511,999 bytes) or a config (1 to 1,023,999 bytes) may have this value.
+    pub fn checked(self, class: Class) -> Result<Self, ValueSizeError> {
+        let end = match class {
+            Class::Secret => SECRET_BYTES_END,
+            Class::Config => CONFIG_BYTES_END,
+        };
+        let fits = (1..end).contains(&self.expose().len());
+        if fits { Ok(self) } else { Err(ValueSizeError { class, end }) }
     }
 
     /// The bytes.
@@ -64,21 +68,27 @@ pub struct DataKey<'a> {
 }
 
 /// What a sealed value is. The numbers are sealed along.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    SecretValue = 1,
-    RootKey = 2,
-    WorkerToken = 3,
-    ManagerToken = 4,
+    SecretValue,
+    RootKey,
+    WorkerToken,
+    ManagerToken,
+    ConfigValue,
 }
 
 impl Kind {
-    const fn number(self) -> u8 {
+    /// The cluster's own values.
+    pub const OWN: [Self; 3] = [Self::RootKey, Self::WorkerToken, Self::ManagerToken];
+
+    /// The number that is sealed along.
+    pub const fn number(self) -> u8 {
         match self {
             Self::SecretValue => 1,
             Self::RootKey => 2,
             Self::WorkerToken => 3,
             Self::ManagerToken => 4,
+            Self::ConfigValue => 5,
         }
     }
 }
@@ -257,9 +267,22 @@ mod tests {
     }
 
     #[test]
-    fn secret_values_keep_swarms_limits() {
-        for (len, fits) in [(0, false), (1, true), (511_999, true), (512_000, false)] {
-            assert_eq!(Plaintext::secret(vec![1; len]).is_ok(), fits, "{len} bytes");
+    fn values_keep_swarms_limits() {
+        use Class::{Config, Secret};
+        for (class, len, fits) in [
+            (Secret, 0, false),
+            (Secret, 1, true),
+            (Secret, 511_999, true),
+            (Secret, 512_000, false),
+            (Config, 0, false),
+            (Config, 1_023_999, true),
+            (Config, 1_024_000, false),
+        ] {
+            assert_eq!(
+                Plaintext::new(vec![1; len]).checked(class).is_ok(),
+                fits,
+                "{class} {len} bytes"
+            );
         }
     }
 }

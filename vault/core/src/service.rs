@@ -1,19 +1,22 @@
 //! A service: a command, how often it runs, and which secrets its tasks were granted.
 
-use crate::id::{SecretId, ServiceId};
+use crate::id::{ObjectId, ServiceId};
 use crate::labels::Labels;
 use crate::limits::{COMMAND_BYTES_MAX, GRANTS_MAX, REPLICAS_MAX};
 use crate::name::{Folded, Named, SecretName, ServiceName, Target};
-use crate::secret::Meta;
+use crate::versioned::{Meta, VersionRef};
 
 /// This service may read this secret, as this file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    pub secret: SecretId,
+    pub secret: ObjectId,
+    /// Which version: what a label points to (`current`, if nothing else was asked for), or one number.
+    pub version: VersionRef,
     pub name: SecretName,
     pub target: Target,
-    pub uid: u32,
-    pub gid: u32,
+    /// The file's owner; the task's own user, if nobody was named.
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
     /// Permission bits only.
     pub mode: u32,
 }
@@ -108,6 +111,7 @@ impl Named for Service {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::versioned::VersionLabel;
 
     pub(crate) fn spec(name: &str) -> ServiceSpec {
         ServiceSpec {
@@ -120,20 +124,21 @@ pub(crate) mod tests {
         }
     }
 
-    pub(crate) fn grant(secret: SecretId, name: &str, target: &str) -> Grant {
+    pub(crate) fn grant(secret: ObjectId, name: &str, target: &str) -> Grant {
         Grant {
             secret,
+            version: VersionRef::Label(VersionLabel::current()),
             name: SecretName::parse(name).unwrap(),
             target: Target::parse(target).unwrap(),
-            uid: 0,
-            gid: 0,
+            uid: None,
+            gid: None,
             mode: 0o444,
         }
     }
 
     #[test]
     fn specifications_out_of_bounds_are_refused() {
-        let id = SecretId::from_entropy([1; 17]);
+        let id = ObjectId::from_entropy([1; 17]);
         let good = spec("web");
         let twice = vec![grant(id, "a", "x"), grant(id, "b", "x")];
         let words = |word: &str| vec![word.to_string()];

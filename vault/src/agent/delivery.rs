@@ -22,6 +22,15 @@ pub enum DeliveryError {
     Mount(#[source] io::Error),
 }
 
+/// Files that did not change.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReplaceError {
+    #[error(transparent)]
+    Plant(#[from] PlantError),
+    #[error("without FUSE a task gets the new version when it is started again")]
+    Memory,
+}
+
 /// The way to deliver on this node.
 pub enum Delivery {
     /// One FUSE superblock, a subtree for each task.
@@ -94,6 +103,16 @@ impl Delivered {
                 system.admit(self.id, namespace).map_err(io::Error::other)
             }
             Delivery::Memory => Ok(()),
+        }
+    }
+}
+
+impl Delivered {
+    /// Changes all files in one step: a task sees all of the new ones or all of the old ones.
+    pub(super) fn replace(&self, files: Vec<File>) -> Result<(), ReplaceError> {
+        match self.delivery.as_ref() {
+            Delivery::Fuse(system) => Ok(system.replace(self.id, files)?),
+            Delivery::Memory => Err(ReplaceError::Memory),
         }
     }
 }

@@ -81,7 +81,7 @@ async fn forward(manager: Arc<Manager>, mut items: mpsc::UnboundedReceiver<Item>
 /// A report is told until it is taken: nobody else knows it.
 async fn propose(manager: &Manager, reports: Vec<TaskReport>) {
     let action = Action::ReportTasks(manager.node_id(), reports);
-    while let Err(error) = manager.act(None, action.clone()).await {
+    while let Err(error) = manager.act(action.clone()).await {
         tracing::debug!(%error, "reports on tasks wait");
         sleep(RETRY).await;
     }

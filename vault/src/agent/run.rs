@@ -11,9 +11,10 @@ use tokio::sync::watch;
 use vault_core::id::TaskId;
 use vault_core::service::{Grant, Service};
 use vault_core::task::{Task, TaskState};
+use vault_core::versioned::Class;
 
 use super::Setup;
-use super::delivery::DeliveryError;
+use super::delivery::{Delivered, DeliveryError};
 use super::logs::Logs;
 use super::reports::Reports;
 use crate::manager::{Manager, ValueError};
@@ -92,7 +93,9 @@ impl Job {
     /// Runs the task to its end. Holding `orders` tells the agent that it is not over.
     pub(super) async fn run(self, view: View, mut orders: watch::Receiver<Order>) {
         let id = self.task.id;
-        let started = self.start(&view).await;
+        let mut views = self.manager.consensus().views();
+        let mut granted = Granted::default();
+        let started = self.start(&view, &mut granted).await;
         let (delivered, mut running) = match started {
             Ok(started) => started,
             Err(failed) => {
@@ -112,6 +115,9 @@ impl Job {
         let exit = loop {
             tokio::select! {
                 exit = running.wait() => break exit,
+                view = next_delivery(&mut views, granted.seen) => {
+                    self.deliver_again(&view, &delivered, &mut granted);
+                }
                 () = told_to_stop(&mut orders), if !stopping => {
                     stopping = true;
                     if let Err(error) = stop.stop(SIGTERM, STOP_GRACE).await {
@@ -129,9 +135,9 @@ impl Job {
     async fn start(
         &self,
         view: &View,
-    ) -> Result<(super::delivery::Delivered, RunningTask), RunError> {
-        let files = self.service.spec.grants.iter().map(|grant| self.file(view, grant));
-        let files = files.collect::<Result<Vec<_>, _>>()?;
+        granted: &mut Granted,
+    ) -> Result<(Delivered, RunningTask), RunError> {
+        let files = self.files(view, granted)?;
         let (delivered, mount) = self.setup.delivery.deliver(files)?;
         let spec = LaunchSpec {
             command: self.service.spec.command.clone(),
@@ -149,17 +155,52 @@ impl Job {
         Ok((delivered, prepared.go().await?))
     }
 
+    /// All files of the task, as the state says now.
+    fn files(&self, view: &View, granted: &mut Granted) -> Result<Vec<File>, RunError> {
+        let grants = &self.service.spec.grants;
+        granted.seen = view.state.delivery_index();
+        granted.versions = grants.iter().map(|grant| version_of(view, grant)).collect();
+        grants.iter().map(|grant| self.file(view, grant)).collect()
+    }
+
+    /// Something was rotated: if it was granted to this task, its files change, all in one step.
+    fn deliver_again(&self, view: &View, delivered: &Delivered, granted: &mut Granted) {
+        let before = std::mem::take(&mut granted.versions);
+        let grants = self.service.spec.grants.iter();
+        let now: Vec<_> = grants.map(|grant| version_of(view, grant)).collect();
+        granted.seen = view.state.delivery_index();
+        if now == before {
+            granted.versions = before;
+            return;
+        }
+        let id = self.task.id;
+        let changed = self.files(view, granted).map_err(|error| error.to_string());
+        let changed =
+            changed.and_then(|files| delivered.replace(files).map_err(|error| error.to_string()));
+        match changed {
+            Ok(()) => tracing::info!(task = %id, "the task's secrets changed"),
+            Err(error) => {
+                tracing::error!(task = %id, error, "the task keeps the secrets that it has");
+            }
+        }
+    }
+
+    /// The task's own user, whose number is also its group's.
+    fn own_user(&self) -> u32 {
+        if self.setup.is_rootless { 0 } else { self.user.uid }
+    }
+
     fn file(&self, view: &View, grant: &Grant) -> Result<File, RunError> {
         let missing = || RunError::SecretMissing(grant.name.to_string());
-        let secret = view.state.secrets().get(grant.secret.object()).ok_or_else(missing)?;
-        let version = secret.current_version().ok_or_else(missing)?;
-        let value = self.manager.open_secret(secret, version);
+        let secret = view.state.secrets().get(grant.secret).ok_or_else(missing)?;
+        let version = secret.resolve(&grant.version).ok_or_else(missing)?;
+        let value = self.manager.open_version(Class::Secret, secret.id, version);
         let target = grant.target.as_str();
         Ok(File {
             name: FileName::parse(target)
                 .map_err(|source| RunError::Target(target.to_owned(), source))?,
-            uid: grant.uid,
-            gid: grant.gid,
+            uid: grant.uid.unwrap_or_else(|| self.own_user()),
+            gid: grant.gid.unwrap_or_else(|| self.own_user()),
             mode: grant.mode,
             object: secret.id.to_string(),
             version: u64::from(version.number),
@@ -168,6 +209,28 @@ impl Job {
                 value.map_err(|source| RunError::Value { name: grant.name.to_string(), source })?,
             ),
         })
+    }
+}
+
+/// Which versions a task was given, and up to which change that is known.
+#[derive(Default)]
+struct Granted {
+    seen: u64,
+    /// In the order of the grants; `None` where there is no such version any more.
+    versions: Vec<Option<u32>>,
+}
+
+fn version_of(view: &View, grant: &Grant) -> Option<u32> {
+    let secret = view.state.secrets().get(grant.secret)?;
+    secret.resolve(&grant.version).map(|version| version.number)
+}
+
+/// The next view in which some value changed. Never done once consensus has ended.
+async fn next_delivery(views: &mut watch::Receiver<View>, seen: u64) -> View {
+    let changed = views.wait_for(|view| view.state.delivery_index() != seen).await;
+    match changed.map(|view| view.clone()) {
+        Ok(view) => view,
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -82,7 +82,7 @@ impl DiskKey {
 /// A disk key's file that gives no key.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskKeyError {
-    #[error("{0}")]
+    #[error(transparent)]
     File(#[from] FileError),
     #[error("{NAME}: the key is locked, and this version has no unlock")]
     Locked,

@@ -2,6 +2,8 @@
 //!
 //! Body of the file: count u32 | (epoch u32 | key 32) ..., epochs rising.
 
+use std::sync::Arc;
+
 use vault_core::seal::{DataKey, Epoch, KEY_BYTES};
 use vault_memory::{GuardError, Guarded};
 use zeroize::Zeroizing;
@@ -16,13 +18,13 @@ const ENTRY_BYTES: usize = 4 + KEY_BYTES;
 /// All data keys that values may still be sealed under.
 pub struct Keyring {
     /// Ordered by epoch, never empty.
-    keys: Vec<(Epoch, Guarded)>,
+    keys: Vec<(Epoch, Arc<Guarded>)>,
 }
 
 /// A keyring that cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
-    #[error("{0}")]
+    #[error(transparent)]
     File(#[from] FileError),
     #[error("no memory for the data keys")]
     Memory(#[from] GuardError),
@@ -31,7 +33,28 @@ pub enum KeyringError {
 impl Keyring {
     /// A keyring of one key; `fill` writes its random bytes in place.
     pub fn first(fill: impl FnOnce(&mut [u8])) -> Result<Self, GuardError> {
-        Ok(Self { keys: vec![(Epoch(1), Guarded::filled(KEY_BYTES, fill)?)] })
+        Ok(Self { keys: vec![(Epoch(1), Arc::new(Guarded::filled(KEY_BYTES, fill)?))] })
+    }
+
+    /// The same keys and one more; `fill` writes its random bytes in place.
+    pub fn with_new_epoch(&self, fill: impl FnOnce(&mut [u8])) -> Result<Self, GuardError> {
+        let next = Epoch(self.newest().epoch.0.saturating_add(1));
+        let mut keys = self.keys.clone();
+        keys.push((next, Arc::new(Guarded::filled(KEY_BYTES, fill)?)));
+        Ok(Self { keys })
+    }
+
+    /// The keys from an epoch on. The newest always stays.
+    #[must_use]
+    pub fn without_before(&self, epoch: Epoch) -> Self {
+        let epoch = epoch.min(self.newest().epoch);
+        let kept = self.keys.iter().filter(|(known, _)| *known >= epoch);
+        Self { keys: kept.map(|(known, key)| (*known, Arc::clone(key))).collect() }
+    }
+
+    /// All epochs, rising.
+    pub fn epochs(&self) -> impl Iterator<Item = Epoch> {
+        self.keys.iter().map(|(epoch, _)| *epoch)
     }
 
     /// The key that new values are sealed under.
@@ -66,13 +89,14 @@ impl Keyring {
             return Err(content.into());
         }
         let count = u32::from_le_bytes(array(&body, 0));
-        let mut keys: Vec<(Epoch, Guarded)> = Vec::new();
+        let mut keys: Vec<(Epoch, Arc<Guarded>)> = Vec::new();
         for entry in body[4..].chunks_exact(ENTRY_BYTES) {
             let epoch = Epoch(u32::from_le_bytes(array(entry, 0)));
             if keys.last().is_some_and(|(before, _)| *before >= epoch) {
                 return Err(content.into());
             }
-            keys.push((epoch, Guarded::filled(KEY_BYTES, |key| key.copy_from_slice(&entry[4..]))?));
+            let key = Guarded::filled(KEY_BYTES, |key| key.copy_from_slice(&entry[4..]))?;
+            keys.push((epoch, Arc::new(key)));
         }
         if u32::try_from(keys.len()).ok() != Some(count) {
             return Err(content.into());
@@ -91,6 +115,18 @@ mod tests {
     use static_assertions::assert_not_impl_any;
 
     assert_not_impl_any!(Keyring: Clone, std::fmt::Debug, std::fmt::Display, PartialEq);
+
+    #[test]
+    fn epochs_are_added_at_the_end_and_dropped_at_the_start() {
+        let ring = Keyring::first(|key| key.fill(1)).unwrap();
+        let ring = ring.with_new_epoch(|key| key.fill(2)).unwrap();
+        assert_eq!(ring.newest().bytes, &[2; 32]);
+        assert_eq!(ring.epochs().collect::<Vec<_>>(), [Epoch(1), Epoch(2)]);
+        let ring = ring.without_before(Epoch(2));
+        assert_eq!(ring.epochs().collect::<Vec<_>>(), [Epoch(2)]);
+        let ring = ring.without_before(Epoch(9));
+        assert_eq!(ring.epochs().collect::<Vec<_>>(), [Epoch(2)], "the newest always stays");
+    }
 
     #[test]
     fn a_keyring_reads_as_it_was_written_and_no_other_way() {

@@ -50,5 +50,10 @@ pub fn open(
     Ok((recovered, writer))
 }
 
+/// Reads a log and checks all of it, without starting a segment: for one that may be written meanwhile.
+pub fn verify(folder: &dyn Folder, key: &LogKey) -> Result<Recovered, LogError> {
+    recover::read(folder, key).map(|read| read.recovered)
+}
+
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,6 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use pki::key::{KeyDocument, KeyError, SigningKey};
 use pki::root::{RootError, RootPlan, issue_root};
@@ -16,11 +15,11 @@ use vault_core::command::{Action, CreateCluster};
 use vault_core::id::{ClusterId, NodeId};
 use vault_core::node::{Availability, Node, Role};
 use vault_core::seal::{Kind, Plaintext, Sealed, seal};
-use vault_core::secret::Meta;
 use vault_core::time::Timestamp;
+use vault_core::versioned::Meta;
 use vault_memory::GuardError;
 
-use super::{CLUSTER, CallError, Manager, ManagerError};
+use super::{CLUSTER, CallError, Limits, Manager, ManagerError};
 use crate::clock;
 use crate::disk::diskkey::{self, DiskKey};
 use crate::disk::folder::{Folder, RealFolder, replace};
@@ -46,13 +45,13 @@ pub enum FoundError {
     Io(#[from] io::Error),
     #[error("no memory for keys")]
     Memory(#[from] GuardError),
-    #[error("{0}")]
+    #[error(transparent)]
     Key(#[from] KeyError),
-    #[error("{0}")]
+    #[error(transparent)]
     Root(#[from] RootError),
-    #[error("{0}")]
+    #[error(transparent)]
     Manager(#[from] ManagerError),
-    #[error("{0}")]
+    #[error(transparent)]
     Call(#[from] CallError),
 }
 
@@ -65,16 +64,20 @@ pub fn remove_draft(state_dir: &Path) -> io::Result<()> {
 }
 
 /// Founds a cluster with this node as its only manager.
-pub async fn found(state_dir: &Path, founding: Founding) -> Result<Manager, FoundError> {
+pub async fn found(
+    state_dir: &Path,
+    founding: Founding,
+    limits: Limits,
+) -> Result<Manager, FoundError> {
     remove_draft(state_dir)?;
-    let made = make(state_dir, founding).await;
+    let made = make(state_dir, founding, limits).await;
     if made.is_err() {
         remove_draft(state_dir)?;
     }
     made
 }
 
-async fn make(state_dir: &Path, founding: Founding) -> Result<Manager, FoundError> {
+async fn make(state_dir: &Path, founding: Founding, limits: Limits) -> Result<Manager, FoundError> {
     let home = RealFolder::open(state_dir)?;
     let folder = home.folder(DRAFT)?;
     let membership = Membership {
@@ -87,12 +90,12 @@ async fn make(state_dir: &Path, founding: Founding) -> Result<Manager, FoundErro
     let keyring = Keyring::first(entropy::fill)?;
     write_files(folder.as_ref(), &disk_key, &keyring, membership)?;
     let first = first_entry(&keyring, membership, &founding)?;
-    let manager = Manager::start(Arc::clone(&folder), disk_key, keyring, membership).await?;
+    let manager = Manager::start(folder, disk_key, keyring, membership, limits).await?;
     let consensus = manager.consensus();
     let founded = consensus.found(membership.node.as_str(), &founding.addr).await;
     founded.map_err(ManagerError::from)?;
     consensus.lead().await.map_err(CallError::from)?;
-    manager.act(None, Action::CreateCluster(Box::new(first))).await?;
+    manager.act(Action::CreateCluster(Box::new(first))).await?;
     home.rename(DRAFT, CLUSTER)?;
     home.flush()?;
     Ok(manager)

@@ -13,6 +13,7 @@ use proto::stored;
 use vault_core::id::IdError;
 use vault_core::labels::LabelsError;
 use vault_core::name::{NameError, TargetError};
+use vault_core::versioned::{VersionLabelError, VersionLimitError};
 
 use super::types::{Member, Membership, Payload, Proposal};
 
@@ -37,6 +38,10 @@ pub enum CodecError {
     Target(#[from] TargetError),
     #[error("labels")]
     Labels(#[from] LabelsError),
+    #[error("label of a version")]
+    VersionLabel(#[from] VersionLabelError),
+    #[error("version limit")]
+    VersionLimit(#[from] VersionLimitError),
 }
 
 /// The value of a field that must be there.

@@ -17,10 +17,12 @@ use super::machine::{Machine, RestoreError, Shelf, View};
 use super::network::Network;
 use super::store::{EntryError, LogStore};
 use super::types::{Member, Proposal, Types};
+use crate::audit::Audit;
 use crate::disk::folder::Folder;
-use crate::disk::keyring::Keyring;
 use crate::disk::log::{self, Fault, LogError, LogKey, TornTail};
 use crate::entropy;
+use crate::events::Events;
+use crate::keys::Keys;
 
 /// How long a call waits for consensus before it is told that the outcome is unknown.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,11 +31,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Start {
     pub cluster: ClusterId,
     pub raft_id: u64,
-    pub keyring: Arc<Keyring>,
+    pub keys: Arc<Keys>,
     pub log_key: LogKey,
     pub log_folder: Arc<dyn Folder>,
     pub log_options: log::Options,
     pub snapshot_folder: Arc<dyn Folder>,
+    /// Told of every applied command that somebody asked for.
+    pub audit: Audit,
     /// Called once if the disk fails. Nothing is acknowledged after that.
     pub fault: Box<dyn FnOnce(Fault) + Send>,
 }
@@ -41,11 +45,11 @@ pub struct Start {
 /// Why consensus does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("{0}")]
+    #[error(transparent)]
     Log(#[from] LogError),
-    #[error("{0}")]
+    #[error(transparent)]
     Entry(#[from] EntryError),
-    #[error("{0}")]
+    #[error(transparent)]
     Restore(#[from] RestoreError),
     #[error("raft does not start: {0}")]
     Raft(String),
@@ -68,16 +72,21 @@ pub enum ProposeError {
 pub struct Consensus {
     raft: Raft<Types, Machine>,
     views: watch::Receiver<View>,
+    events: Events,
     torn: Option<TornTail>,
 }
 
 impl Consensus {
     /// Opens log and snapshots, and takes part.
     pub async fn start(start: Start) -> Result<Self, StartError> {
-        let shelf =
-            Shelf { folder: start.snapshot_folder, keyring: start.keyring, cluster: start.cluster };
+        let shelf = Shelf {
+            folder: start.snapshot_folder,
+            keys: start.keys,
+            audit: start.audit,
+            cluster: start.cluster,
+        };
         let machine = Machine::restore(shelf)?;
-        let views = machine.views();
+        let (views, events) = (machine.views(), machine.events());
         let salts = Box::new(entropy::random::<32>);
         let opened =
             log::open(start.log_folder, start.log_key, start.log_options, salts, start.fault);
@@ -88,7 +97,7 @@ impl Consensus {
         let raft = Raft::new(start.raft_id, config, Network, store.clone(), machine).await;
         let raft = raft.map_err(|fatal| StartError::Raft(fatal.to_string()))?;
         tokio::spawn(keep_house(raft.clone(), store));
-        Ok(Self { raft, views, torn })
+        Ok(Self { raft, views, events, torn })
     }
 
     /// A torn tail that was cut at start, to be reported.
@@ -153,6 +162,22 @@ impl Consensus {
     /// Told of every new view.
     pub fn views(&self) -> watch::Receiver<View> {
         self.views.clone()
+    }
+
+    /// What happens, for those who watch.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// Returns once there is a snapshot of everything applied before this call.
+    pub async fn snapshot_now(&self) -> Result<(), ProposeError> {
+        let wanted = self.view().applied;
+        self.raft.trigger().snapshot().await.map_err(|_| ProposeError::Stopped)?;
+        let mut metrics = self.raft.metrics();
+        while metrics.borrow_watched().snapshot < wanted {
+            metrics.changed().await.map_err(|_| ProposeError::Stopped)?;
+        }
+        Ok(())
     }
 
     /// Ends taking part. What was acknowledged stays.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use openraft::Raft;
 use openraft::async_runtime::WatchReceiver;
+use openraft::error::Fatal;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::machine::Machine;
@@ -17,6 +18,10 @@ const SNAPSHOT_EVERY_BYTES: u64 = 32 << 20;
 /// Entries kept behind the newest snapshot, so that a manager that was away for a moment needs no
 /// snapshot, and nothing is purged that may still be on its way to be applied.
 const KEEP_ENTRIES: u64 = 1_000;
+/// Entries kept where the number of segments counts more.
+const KEEP_FEW: u64 = 1;
+/// Segments that a log may have before it is made short whatever it holds: each start takes a new one.
+const SEGMENTS_MAX: usize = 4;
 /// How often the log's size is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -25,12 +30,17 @@ pub(super) async fn keep_house(raft: Raft<Types, Machine>, log: LogStore) {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut at_last_snapshot = 0;
+    let mut was_long = false;
     // A log that was long already when this process started.
     let mut due = log.kept_bytes() > SNAPSHOT_EVERY_BYTES;
     loop {
         ticks.tick().await;
         let appended = log.appended_bytes();
+        let is_long = log.segments() > SEGMENTS_MAX;
         due |= appended.saturating_sub(at_last_snapshot) > SNAPSHOT_EVERY_BYTES;
+        // Once for each time that it gets long: a snapshot that is there already is purged to below.
+        due |= is_long && !was_long;
+        was_long = is_long;
         if due {
             if raft.trigger().snapshot().await.is_err() {
                 return;
@@ -42,12 +52,15 @@ pub(super) async fn keep_house(raft: Raft<Types, Machine>, log: LogStore) {
             // Borrowed for a moment only: Raft's core waits for it.
             let metrics = raft.metrics();
             let metrics = metrics.borrow_watched();
-            if metrics.running_state.is_err() {
-                return;
+            match &metrics.running_state {
+                Ok(()) => {}
+                Err(Fatal::Stopped) => return,
+                Err(fatal) => return crate::end::after_raft_died(&fatal.to_string()),
             }
             (metrics.snapshot.map(|id| id.index()), metrics.purged.map(|id| id.index()))
         };
-        let upto = snapshot.map_or(0, |index| index.saturating_sub(KEEP_ENTRIES));
+        let keep = if is_long { KEEP_FEW } else { KEEP_ENTRIES };
+        let upto = snapshot.map_or(0, |index| index.saturating_sub(keep));
         if upto > purged.unwrap_or(0) && raft.trigger().purge_log(upto).await.is_err() {
             return;
         }

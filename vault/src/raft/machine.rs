@@ -10,6 +10,7 @@ use openraft::{EntryPayload, OptionalSend};
 use prost::Message;
 use proto::stored::{self, snapshot_record::Record};
 use tokio::sync::watch;
+use vault_core::command::{Applied, Command};
 use vault_core::id::ClusterId;
 use vault_core::state::{Restoring, State};
 
@@ -17,14 +18,18 @@ use super::codec::{self, CodecError};
 use super::types::{
     Answer, LogId, Snapshot, SnapshotMeta, StoredMembership, Types, log_id, position,
 };
+use crate::audit::{Audit, Written};
 use crate::disk::folder::{self, Folder};
-use crate::disk::keyring::Keyring;
 use crate::disk::log::Position;
 use crate::disk::snapshot::{SnapshotError, SnapshotWriter, read_records};
 use crate::entropy;
+use crate::events::Events;
+use crate::keys::Keys;
 
 /// How snapshots' names end; they start with the last index, so that the newest comes last.
 const SNAPSHOT_SUFFIX: &str = ".snap";
+/// How the name of a file ends that is not whole yet.
+const DRAFT_SUFFIX: &str = ".new";
 
 /// The state after some entry. Copies share their structure.
 #[derive(Clone, Debug, Default)]
@@ -50,7 +55,8 @@ impl fmt::Debug for SnapshotFile {
 /// What snapshots are written with.
 pub(super) struct Shelf {
     pub folder: Arc<dyn Folder>,
-    pub keyring: Arc<Keyring>,
+    pub keys: Arc<Keys>,
+    pub audit: Audit,
     pub cluster: ClusterId,
 }
 
@@ -79,6 +85,7 @@ pub enum RestoreError {
 pub(super) struct Machine {
     view: View,
     published: watch::Sender<View>,
+    events: Events,
     shelf: Arc<Shelf>,
     newest: Newest,
 }
@@ -94,6 +101,11 @@ impl Machine {
             move |source| RestoreError::Io { name, source }
         };
         let names = shelf.folder.names().map_err(io("the folder"))?;
+        for draft in names.iter().filter(|name| name.ends_with(DRAFT_SUFFIX)) {
+            shelf.folder.remove(draft).map_err(io(draft))?;
+        }
+        // A snapshot that is relied on must keep its name: who wrote it may have died before that was sure.
+        shelf.folder.flush().map_err(io("the folder"))?;
         let newest = names.into_iter().rfind(|name| name.ends_with(SNAPSHOT_SUFFIX));
         let mut view = View::default();
         let mut snapshot = None;
@@ -104,7 +116,31 @@ impl Machine {
             snapshot = Some((view.meta(), SnapshotFile { folder, name }));
         }
         let published = watch::Sender::new(view.clone());
-        Ok(Self { view, published, shelf: Arc::new(shelf), newest: Arc::new(Mutex::new(snapshot)) })
+        let events = Events::after(view.state.index());
+        Ok(Self {
+            view,
+            published,
+            events,
+            shelf: Arc::new(shelf),
+            newest: Arc::new(Mutex::new(snapshot)),
+        })
+    }
+
+    /// Applies a command, and records it if somebody asked for it.
+    fn apply_one(&mut self, index: u64, command: Command) -> Applied {
+        let (at, request, actor) = (command.at, command.request, command.actor);
+        let touched = actor.map_or_else(Vec::new, |_| command.action.objects());
+        let applied = self.view.state.apply(index, command);
+        if let Some(actor) = actor {
+            let written = Written { index, at, request, actor, touched };
+            self.shelf.audit.written(written, &applied.outcome);
+        }
+        applied
+    }
+
+    /// What happens, for those who watch.
+    pub(super) fn events(&self) -> Events {
+        self.events.clone()
     }
 
     /// Where the views are published.
@@ -133,14 +169,16 @@ impl RaftStateMachine<Types> for Machine {
         S: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
     {
         let mut answers = Vec::new();
+        let mut events = Vec::new();
         while let Some((entry, responder)) = entries.try_next().await? {
             let id = entry.log_id;
             self.view.applied = Some(id);
             let outcome = match entry.payload {
                 EntryPayload::Blank => None,
                 EntryPayload::Normal(proposal) => {
-                    let command = Arc::unwrap_or_clone(proposal.0);
-                    Some(self.view.state.apply(id.index(), command))
+                    let applied = self.apply_one(id.index(), Arc::unwrap_or_clone(proposal.0));
+                    events.extend(applied.events);
+                    Some(applied.outcome)
                 }
                 EntryPayload::Membership(membership) => {
                     self.view.membership = StoredMembership::new(Some(id), membership);
@@ -150,6 +188,9 @@ impl RaftStateMachine<Types> for Machine {
             answers.extend(responder.map(|responder| (responder, Answer(outcome))));
         }
         self.published.send_replace(self.view.clone());
+        if let Some(applied) = &self.view.applied {
+            self.events.push(applied.index(), events);
+        }
         for (responder, answer) in answers {
             responder.send(answer);
         }
@@ -181,6 +222,7 @@ impl RaftStateMachine<Types> for Machine {
         self.view = view;
         *lock(&self.newest) = Some((meta.clone(), SnapshotFile { folder, name }));
         self.published.send_replace(self.view.clone());
+        self.events.restart(self.view.state.index());
         Ok(())
     }
 
@@ -222,16 +264,18 @@ fn write_view(view: &View, shelf: &Shelf) -> io::Result<String> {
     let index = view.applied.as_ref().map_or(0, |id| id.index());
     let name = format!("{index:016x}{SNAPSHOT_SUFFIX}");
     let salt = entropy::random();
+    // The entries behind a snapshot may be dropped: what they say of callers must be kept first.
+    shelf.audit.flush()?;
     let folder = Arc::clone(&shelf.folder);
-    let key = shelf.keyring.newest();
-    let mut writer = SnapshotWriter::create(folder, &name, key, shelf.cluster, salt)?;
+    let ring = shelf.keys.ring();
+    let mut writer = SnapshotWriter::create(folder, &name, ring.newest(), shelf.cluster, salt)?;
     let start = stored::SnapshotStart {
         last: view.applied.as_ref().map(stored_id),
         membership_at: view.membership.log_id().as_ref().map(stored_id),
         membership: Some(codec::membership_to(view.membership.membership())),
         clock: view.state.clock().nanos(),
         index: view.state.index(),
-        workload_index: view.state.workload_index(),
+        epoch: view.state.epoch().0,
     };
     let mut push =
         |record| writer.push(&stored::SnapshotRecord { record: Some(record) }.encode_to_vec());
@@ -255,7 +299,7 @@ fn write_view(view: &View, shelf: &Shelf) -> io::Result<String> {
 fn read_view(name: &str, bytes: &[u8], shelf: &Shelf) -> Result<View, RestoreError> {
     let mut reading = Reading::default();
     let mut broken = None;
-    let read = read_records(name, bytes, &shelf.keyring, shelf.cluster, |record| {
+    let read = read_records(name, bytes, &shelf.keys.ring(), shelf.cluster, |record| {
         let taken = codec::record_of(record).and_then(|record| reading.record(record));
         taken.map_err(|source| broken = Some(source)).ok()
     });

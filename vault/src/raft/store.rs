@@ -72,6 +72,11 @@ impl LogStore {
         self.0.appended.load(Ordering::Relaxed)
     }
 
+    /// How many segments the log has on disk.
+    pub(super) fn segments(&self) -> usize {
+        self.0.writer.segments()
+    }
+
     /// Bytes of the entries that are kept.
     pub(super) fn kept_bytes(&self) -> u64 {
         let cache = self.cache();

@@ -10,11 +10,13 @@ use vault_core::id::ClusterId;
 use super::machine::{Machine, Shelf};
 use super::store::LogStore;
 use super::types::Types;
+use crate::audit::Audit;
 use crate::disk::diskkey::DiskKey;
 use crate::disk::folder::{Folder, RealFolder};
 use crate::disk::keyring::Keyring;
 use crate::disk::log::{self, LogKey};
 use crate::entropy;
+use crate::keys::Keys;
 use crate::testing::{self, TestFolder};
 
 /// Makes an empty log and state machine in a folder of its own.
@@ -34,15 +36,18 @@ fn stores(folder: &TestFolder) -> io::Result<(LogStore, Machine)> {
     let home: Arc<dyn Folder> = Arc::new(RealFolder::open(folder.path())?);
     let key = LogKey {
         context: b"suite".to_vec(),
-        disk_key: DiskKey::filled(entropy::fill).map_err(io::Error::other)?,
+        disk_key: Arc::new(DiskKey::filled(entropy::fill).map_err(io::Error::other)?),
     };
     let options = log::Options { segment_bytes: 256 << 10, batch_bytes: 64 << 10 };
     let fault = Box::new(|fault: log::Fault| panic!("{fault}"));
     let opened = log::open(home.folder("log")?, key, options, Box::new(entropy::random), fault);
     let (recovered, writer) = opened.map_err(io::Error::other)?;
+    let ring = Keyring::first(|key| key.fill(1)).map_err(io::Error::other)?;
+    let disk_key = Arc::new(DiskKey::filled(entropy::fill).map_err(io::Error::other)?);
     let shelf = Shelf {
         folder: home.folder("snapshots")?,
-        keyring: Arc::new(Keyring::first(|key| key.fill(1)).map_err(io::Error::other)?),
+        audit: Audit::none(),
+        keys: Arc::new(Keys::new(ring, home, disk_key, Vec::new())),
         // One cluster: the suite carries a snapshot from one manager to another.
         cluster: ClusterId::from_entropy([1; 17]),
     };

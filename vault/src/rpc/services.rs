@@ -24,7 +24,7 @@ use super::convert::{self, needed};
 use super::status;
 use crate::agent::{LogLine, Logs};
 use crate::daemon::Daemon;
-use crate::manager::Manager;
+use crate::manager::{Changed, Manager};
 use crate::raft::View;
 use crate::runner::output::Stream as TaskStream;
 
@@ -55,17 +55,16 @@ impl Services for Daemon {
         &self,
         request: Request<CreateServiceRequest>,
     ) -> Result<Response<CreateServiceResponse>, Status> {
-        let CreateServiceRequest { spec, request_id } = request.into_inner();
-        let checked = || {
-            let spec = convert::service_spec(needed("spec", spec)?)?;
-            Ok((convert::request_id(&request_id)?, spec))
-        };
-        let (id, spec) = checked().map_err(|error| status::of_request(&error))?;
+        let asked = convert::asked(&request, &request.get_ref().request_id);
+        let checked = asked.and_then(|asked| {
+            Ok((asked, convert::service_spec(needed("spec", request.into_inner().spec)?)?))
+        });
+        let (asked, spec) = checked.map_err(|error| status::of_request(&error))?;
         let manager = self.manager().map_err(|error| status::of_call(&error))?;
-        let made = manager.create_service(id, spec).await;
-        let (index, id) = made.map_err(|error| status::of_call(&error.into()))?;
-        let id = id.expect("making a service gives its ID").to_string();
-        Ok(Response::new(CreateServiceResponse { id, index }))
+        let made = manager.create_service(asked, spec).await;
+        let Changed { index, objects } = made.map_err(|error| status::of_call(&error.into()))?;
+        let id = objects.first().map(ToString::to_string).unwrap_or_default();
+        Ok(convert::touching(CreateServiceResponse { id, index }, objects))
     }
 
     async fn list(
@@ -75,15 +74,15 @@ impl Services for Daemon {
         let request = request.into_inner();
         let (after, limit) = convert::page(request.limit, &request.after);
         let (_, view) = self.view().await.map_err(|error| status::of_call(&error))?;
-        let page: Vec<_> = view.state.services().page(after.as_ref(), limit + 1).collect();
-        let (page, next) = convert::cut_page(page, limit, |service| service.spec.name.as_str());
-        let service =
-            |service: &Arc<Service>| convert::service(service, running(&view.state, service));
-        Ok(Response::new(ListServicesResponse {
-            services: page.into_iter().map(service).collect(),
-            next,
-            index: view.state.index(),
-        }))
+        let mut page = convert::Page::of(limit);
+        for service in view.state.services().page(after.as_ref(), usize::MAX) {
+            let message = convert::service(service, running(&view.state, service));
+            if !page.push(service.spec.name.as_str(), message) {
+                break;
+            }
+        }
+        let (services, next) = page.finish();
+        Ok(Response::new(ListServicesResponse { services, next, index: view.state.index() }))
     }
 
     async fn inspect(
@@ -119,10 +118,11 @@ impl Services for Daemon {
         &self,
         request: Request<RemoveServiceRequest>,
     ) -> Result<Response<RemoveServiceResponse>, Status> {
+        let asked = convert::asked(&request, &[]).map_err(|error| status::of_request(&error))?;
         let manager = self.manager().map_err(|error| status::of_call(&error))?;
-        let removed = manager.remove_service(&request.into_inner().reference).await;
-        let index = removed.map_err(|error| status::of_call(&error.into()))?;
-        Ok(Response::new(RemoveServiceResponse { index }))
+        let removed = manager.remove_service(asked, &request.into_inner().reference).await;
+        let Changed { index, objects } = removed.map_err(|error| status::of_call(&error.into()))?;
+        Ok(convert::touching(RemoveServiceResponse { index }, objects))
     }
 
     async fn logs(

@@ -2,10 +2,11 @@
 
 use tonic::{Code, Status};
 use vault_core::command::{ObjectKind, Refusal};
+use vault_core::filter::FilterError;
 use vault_core::labels::LabelsError;
 use vault_core::name::{NameError, TargetError};
-use vault_core::seal::SecretSizeError;
 use vault_core::service::SpecError;
+use vault_core::versioned::VersionLabelError;
 
 use super::convert::RequestError;
 use crate::daemon::{CallError, InitError};
@@ -14,11 +15,18 @@ use crate::raft::ProposeError;
 
 pub(super) fn of_refusal(refusal: &Refusal) -> Status {
     let code = match refusal {
-        Refusal::ClusterExists | Refusal::NoCluster => Code::FailedPrecondition,
+        Refusal::ClusterExists
+        | Refusal::NoCluster
+        | Refusal::NoPrevious { .. }
+        | Refusal::VersionNeeded { .. }
+        | Refusal::LabelsTooMany { .. } => Code::FailedPrecondition,
         Refusal::NameTaken { .. } => Code::AlreadyExists,
-        Refusal::NotFound { .. } => Code::NotFound,
+        Refusal::NotFound { .. } | Refusal::NoVersion { .. } => Code::NotFound,
+        // Swarm's code for a stale index is "unknown".
+        Refusal::OutOfSequence => Code::Unknown,
         Refusal::Ambiguous { .. }
-        | Refusal::SecretInUse { .. }
+        | Refusal::InUse { .. }
+        | Refusal::NamedTwice { .. }
         | Refusal::GrantedSecretsMissing { .. } => Code::InvalidArgument,
     };
     let text = match refusal {
@@ -43,6 +51,10 @@ fn of_manager_call(error: &manager::CallError) -> Status {
     match error {
         manager::CallError::Refused(refusal) => of_refusal(refusal),
         manager::CallError::Propose(error) => of_propose(error),
+        manager::CallError::MemoryBudget { .. } | manager::CallError::DiskFull { .. } => {
+            Status::new(Code::ResourceExhausted, error.to_string())
+        }
+        manager::CallError::Keys(error) => Status::new(Code::Internal, chain(error)),
     }
 }
 
@@ -84,7 +96,11 @@ pub(super) fn of_request(error: &RequestError) -> Status {
             | TargetError::TooLong,
         )
         | RequestError::Labels(LabelsError { .. })
-        | RequestError::Size(SecretSizeError)
+        | RequestError::Size(_)
+        | RequestError::VersionLabel(VersionLabelError::Form | VersionLabelError::Reserved(_))
+        | RequestError::VersionLimit(_)
+        | RequestError::Filter(FilterError::Unknown(_) | FilterError::TooMany { .. })
+        | RequestError::Batch { .. }
         | RequestError::Spec(
             SpecError::CommandMissing
             | SpecError::CommandTooLong { .. }

@@ -3,12 +3,15 @@
 use proto::v1::swarm_server::Swarm;
 use proto::v1::{
     InitRequest, InitResponse, InspectSwarmRequest, InspectSwarmResponse, JoinTokensRequest,
-    JoinTokensResponse,
+    JoinTokensResponse, KeyStatus, KeyStatusRequest, KeyStatusResponse, RotateKeysRequest,
+    RotateKeysResponse,
 };
 use tonic::{Request, Response, Status};
 
 use super::status;
 use crate::daemon::Daemon;
+use crate::manager::Manager;
+use crate::raft::View;
 
 #[tonic::async_trait]
 impl Swarm for Daemon {
@@ -49,5 +52,34 @@ impl Swarm for Daemon {
             advertise_addr: tokens.addr,
             index: tokens.index,
         }))
+    }
+
+    async fn rotate_keys(
+        &self,
+        _request: Request<RotateKeysRequest>,
+    ) -> Result<Response<RotateKeysResponse>, Status> {
+        let (manager, view) = self.view().await.map_err(|error| status::of_call(&error))?;
+        manager.rotate_keys().map_err(|error| status::of_call(&error.into()))?;
+        let (status, index) = (Some(key_status(&manager, &view)), view.state.index());
+        Ok(Response::new(RotateKeysResponse { status, index }))
+    }
+
+    async fn key_status(
+        &self,
+        _request: Request<KeyStatusRequest>,
+    ) -> Result<Response<KeyStatusResponse>, Status> {
+        let (manager, view) = self.view().await.map_err(|error| status::of_call(&error))?;
+        let (status, index) = (Some(key_status(&manager, &view)), view.state.index());
+        Ok(Response::new(KeyStatusResponse { status, index }))
+    }
+}
+
+fn key_status(manager: &Manager, view: &View) -> KeyStatus {
+    let ring = manager.keys().ring();
+    let newest = ring.newest().epoch;
+    KeyStatus {
+        epoch: newest.0,
+        values_left: view.state.sealed_before(newest),
+        epochs_kept: ring.epochs().map(|epoch| epoch.0).collect(),
     }
 }

@@ -2,13 +2,15 @@
 
 use super::*;
 use crate::command::Refusal;
+use crate::command::{NewObject, NewVersion, Resealed, SealedAt, UpdateObject};
 use crate::id::{ClusterId, ENTROPY_BYTES};
 use crate::labels::Labels;
 use crate::name::SecretName;
 use crate::node::{Availability, Role};
 use crate::request::RequestId;
-use crate::seal::{Epoch, Sealed};
+use crate::seal::{Epoch, Kind, Sealed};
 use crate::service::tests::{grant, spec};
+use crate::versioned::{VersionLabel, VersionLimit};
 
 pub(crate) fn entropy(n: u8) -> [u8; ENTROPY_BYTES] {
     [n; ENTROPY_BYTES]
@@ -19,16 +21,25 @@ fn sealed() -> Sealed {
 }
 
 pub(crate) fn at(ns: u64, action: Action) -> Command {
-    Command { at: Timestamp::from_nanos(ns), request: None, action }
+    Command { at: Timestamp::from_nanos(ns), request: None, actor: None, action }
+}
+
+fn id(n: u8) -> ObjectId {
+    ObjectId::from_entropy(entropy(n))
+}
+
+fn new_secret(n: u8, name: &str) -> NewObject {
+    NewObject {
+        id: id(n),
+        name: SecretName::parse(name).unwrap(),
+        labels: Labels::default(),
+        limit: VersionLimit::default(),
+        sealed: sealed(),
+    }
 }
 
 fn create_secret(n: u8, name: &str) -> Action {
-    Action::CreateSecret(CreateSecret {
-        id: SecretId::from_entropy(entropy(n)),
-        name: SecretName::parse(name).unwrap(),
-        labels: Labels::default(),
-        sealed: sealed(),
-    })
+    Action::Create(Class::Secret, vec![new_secret(n, name)])
 }
 
 pub(crate) fn create_cluster() -> Action {
@@ -57,9 +68,16 @@ pub(crate) fn create_cluster() -> Action {
     Action::CreateCluster(Box::new(CreateCluster { cluster, node }))
 }
 
+impl State {
+    /// Applies, and keeps the outcome alone.
+    pub(crate) fn run(&mut self, index: u64, command: Command) -> Outcome {
+        self.apply(index, command).outcome
+    }
+}
+
 pub(crate) fn cluster() -> State {
     let mut state = State::default();
-    let outcome = state.apply(1, at(10, create_cluster()));
+    let outcome = state.run(1, at(10, create_cluster()));
     assert!(matches!(outcome, Outcome::Created(_)));
     state
 }
@@ -67,30 +85,30 @@ pub(crate) fn cluster() -> State {
 #[test]
 fn nothing_is_done_before_there_is_a_cluster_and_no_second_one_is_made() {
     let mut state = State::default();
-    let early = state.apply(1, at(1, create_secret(5, "a")));
+    let early = state.run(1, at(1, create_secret(5, "a")));
     assert_eq!(early, Outcome::Refused(Refusal::NoCluster));
     let mut state = cluster();
-    let again = state.apply(2, at(11, create_cluster()));
+    let again = state.run(2, at(11, create_cluster()));
     assert_eq!(again, Outcome::Refused(Refusal::ClusterExists));
 }
 
 #[test]
 fn a_secret_carries_the_index_and_time_of_its_entry() {
     let mut state = cluster();
-    let id = SecretId::from_entropy(entropy(5));
-    let outcome = state.apply(7, at(20, create_secret(5, "a")));
-    assert_eq!(outcome, Outcome::Created(id.object()));
-    let secret = state.secrets().get(id.object()).unwrap();
+    let id = id(5);
+    let outcome = state.run(7, at(20, create_secret(5, "a")));
+    assert_eq!(outcome, Outcome::Created(vec![id]));
+    let secret = state.secrets().get(id).unwrap();
     let time = Timestamp::from_nanos(20);
     assert_eq!(secret.meta, Meta { version_index: 7, created_at: time, updated_at: time });
-    assert_eq!(secret.current_version().unwrap().number, 1);
+    assert_eq!(secret.current(), 1);
 }
 
 #[test]
 fn names_are_taken_whatever_their_case() {
     let mut state = cluster();
-    state.apply(2, at(20, create_secret(5, "Db")));
-    let outcome = state.apply(3, at(21, create_secret(6, "dB")));
+    state.run(2, at(20, create_secret(5, "Db")));
+    let outcome = state.run(3, at(21, create_secret(6, "dB")));
     let name = "dB".to_string();
     assert_eq!(outcome, Outcome::Refused(Refusal::NameTaken { kind: ObjectKind::Secret, name }));
     assert_eq!(state.secrets().len(), 1);
@@ -99,8 +117,8 @@ fn names_are_taken_whatever_their_case() {
 #[test]
 fn time_never_runs_backwards() {
     let mut state = cluster();
-    state.apply(2, at(100, create_secret(5, "a")));
-    state.apply(3, at(50, create_secret(6, "b")));
+    state.run(2, at(100, create_secret(5, "a")));
+    state.run(3, at(50, create_secret(6, "b")));
     let later = state.secrets().find("b").unwrap();
     assert_eq!(later.meta.created_at, Timestamp::from_nanos(100));
 }
@@ -110,47 +128,50 @@ fn a_request_that_is_sent_again_acts_once() {
     let mut state = cluster();
     let request = Some(RequestId([3; 16]));
     let send = |n| Command { request, ..at(20, create_secret(n, "a")) };
-    let first = state.apply(2, send(5));
-    assert_eq!(state.apply(3, send(6)), first, "the second has another ID in it");
+    let first = state.run(2, send(5));
+    assert_eq!(state.run(3, send(6)), first, "the second has another ID in it");
     assert_eq!(state.secrets().len(), 1);
 }
 
 #[test]
 fn a_secret_that_a_service_names_is_not_removed() {
     let mut state = cluster();
-    let secret = SecretId::from_entropy(entropy(5));
-    state.apply(2, at(20, create_secret(5, "a")));
+    let secret = id(5);
+    state.run(2, at(20, create_secret(5, "a")));
     let mut names = vec![];
     for (n, name) in [(7, "web"), (8, "api")] {
         let id = ServiceId::from_entropy(entropy(n));
         let spec = ServiceSpec { grants: vec![grant(secret, "a", "x")], ..spec(name) };
-        state.apply(u64::from(n), at(21, Action::CreateService(id, Box::new(spec))));
+        state.run(u64::from(n), at(21, Action::CreateService(id, Box::new(spec))));
         names.push(id);
     }
-    let refused = state.apply(9, at(22, Action::RemoveSecret(secret)));
+    let refused = state.run(9, at(22, Action::Remove(Class::Secret, secret)));
     let name = SecretName::parse("a").unwrap();
     let services = vec!["api".to_string(), "web".to_string()];
-    assert_eq!(refused, Outcome::Refused(Refusal::SecretInUse { name, services }));
+    assert_eq!(
+        refused,
+        Outcome::Refused(Refusal::InUse { kind: ObjectKind::Secret, name, services })
+    );
     for id in names {
-        assert_eq!(state.apply(10, at(23, Action::RemoveService(id))), Outcome::Done);
+        assert_eq!(state.run(10, at(23, Action::RemoveService(id))), Outcome::Done);
     }
-    assert_eq!(state.apply(11, at(24, Action::RemoveSecret(secret))), Outcome::Done);
+    assert_eq!(state.run(11, at(24, Action::Remove(Class::Secret, secret))), Outcome::Done);
     assert!(state.secrets().is_empty());
 }
 
 #[test]
 fn a_grant_names_a_secret_by_id_and_by_its_own_name() {
     let mut state = cluster();
-    let secret = SecretId::from_entropy(entropy(5));
-    state.apply(2, at(20, create_secret(5, "a")));
-    let other = SecretId::from_entropy(entropy(6));
+    let secret = id(5);
+    state.run(2, at(20, create_secret(5, "a")));
+    let other = id(6);
     let id = ServiceId::from_entropy(entropy(7));
     for (grants, names) in [
         (vec![grant(other, "a", "x")], vec!["a"]),
         (vec![grant(secret, "b", "x"), grant(other, "c", "y")], vec!["b", "c"]),
     ] {
         let spec = ServiceSpec { grants, ..spec("web") };
-        let outcome = state.apply(3, at(21, Action::CreateService(id, Box::new(spec))));
+        let outcome = state.run(3, at(21, Action::CreateService(id, Box::new(spec))));
         let names = names.into_iter().map(ToString::to_string).collect();
         assert_eq!(outcome, Outcome::Refused(Refusal::GrantedSecretsMissing { names }));
     }
@@ -160,13 +181,13 @@ fn a_grant_names_a_secret_by_id_and_by_its_own_name() {
 #[test]
 fn what_is_not_there_is_not_removed() {
     let mut state = cluster();
-    let secret = SecretId::from_entropy(entropy(5));
+    let secret = id(5);
     let service = ServiceId::from_entropy(entropy(6));
     for (action, kind, reference) in [
-        (Action::RemoveSecret(secret), ObjectKind::Secret, secret.to_string()),
+        (Action::Remove(Class::Secret, secret), ObjectKind::Secret, secret.to_string()),
         (Action::RemoveService(service), ObjectKind::Service, service.to_string()),
     ] {
-        let outcome = state.apply(2, at(20, action));
+        let outcome = state.run(2, at(20, action));
         assert_eq!(outcome, Outcome::Refused(Refusal::NotFound { kind, reference }));
     }
 }
@@ -175,6 +196,200 @@ fn what_is_not_there_is_not_removed() {
 fn a_copy_does_not_see_what_comes_after_it() {
     let mut state = cluster();
     let view = state.clone();
-    state.apply(2, at(20, create_secret(5, "a")));
+    state.run(2, at(20, create_secret(5, "a")));
     assert_eq!((view.secrets().len(), state.secrets().len()), (0, 1));
+}
+
+fn new_version(n: u8, number: u32) -> NewVersion {
+    let sealed = sealed();
+    NewVersion { id: id(n), number, sealed, activate: true, label: None, expected: None }
+}
+
+fn rotate(versions: Vec<NewVersion>) -> Action {
+    Action::Rotate(Class::Secret, versions)
+}
+
+fn numbers(state: &State, n: u8) -> Vec<u32> {
+    state.secrets().get(id(n)).unwrap().versions.iter().map(|version| version.number).collect()
+}
+
+fn tags(state: &State, n: u8) -> Vec<(String, u32)> {
+    let secret = state.secrets().get(id(n)).unwrap();
+    secret.tags.iter().map(|(label, number)| (label.to_string(), *number)).collect()
+}
+
+fn with_secret() -> State {
+    let mut state = cluster();
+    state.run(2, at(20, create_secret(5, "a")));
+    state
+}
+
+#[test]
+fn a_rotation_makes_the_next_version_current_and_a_rollback_moves_the_labels_back() {
+    let mut state = with_secret();
+    assert_eq!(state.run(3, at(30, rotate(vec![new_version(5, 2)]))), Outcome::Done);
+    let rotated = [("current".to_owned(), 2), ("previous".to_owned(), 1)];
+    assert_eq!(tags(&state, 5), rotated);
+    let back = Action::Rollback(Class::Secret, vec![id(5)]);
+    assert_eq!(state.run(4, at(40, back.clone())), Outcome::Done);
+    assert_eq!(tags(&state, 5), [("current".to_owned(), 1), ("previous".to_owned(), 2)]);
+    state.run(5, at(50, back));
+    assert_eq!(tags(&state, 5), rotated, "going back twice is where it began");
+    assert_eq!(numbers(&state, 5), [1, 2]);
+}
+
+#[test]
+fn a_pending_version_is_read_only_once_it_is_activated() {
+    let mut state = with_secret();
+    let waiting = NewVersion { activate: false, ..new_version(5, 2) };
+    state.run(3, at(30, rotate(vec![waiting])));
+    assert_eq!(tags(&state, 5), [("current".to_owned(), 1), ("pending".to_owned(), 2)]);
+    let pending = VersionRef::Label(VersionLabel::pending());
+    state.run(4, at(40, Action::Activate(Class::Secret, vec![(id(5), pending.clone())])));
+    assert_eq!(tags(&state, 5), [("current".to_owned(), 2), ("previous".to_owned(), 1)]);
+    let again =
+        state.run(5, at(50, Action::Activate(Class::Secret, vec![(id(5), pending.clone())])));
+    let (kind, name) = (ObjectKind::Secret, SecretName::parse("a").unwrap());
+    assert_eq!(again, Outcome::Refused(Refusal::NoVersion { kind, name, version: pending }));
+}
+
+#[test]
+fn a_number_that_was_sealed_for_another_version_is_out_of_sequence() {
+    let mut state = with_secret();
+    let seen = NewVersion { expected: Some(1), ..new_version(5, 2) };
+    for wrong in [new_version(5, 1), new_version(5, 3), seen] {
+        let outcome = state.run(3, at(30, rotate(vec![wrong])));
+        assert_eq!(outcome, Outcome::Refused(Refusal::OutOfSequence));
+    }
+    let seen = NewVersion { expected: Some(2), ..new_version(5, 2) };
+    assert_eq!(state.run(4, at(30, rotate(vec![seen]))), Outcome::Done);
+}
+
+#[test]
+fn several_secrets_change_together_or_not_at_all() {
+    let mut state = with_secret();
+    state.run(3, at(20, create_secret(6, "b")));
+    let half = rotate(vec![new_version(5, 2), new_version(6, 9)]);
+    assert_eq!(state.run(4, at(30, half)), Outcome::Refused(Refusal::OutOfSequence));
+    assert_eq!((numbers(&state, 5), numbers(&state, 6)), (vec![1], vec![1]));
+    let both = rotate(vec![new_version(5, 2), new_version(6, 2)]);
+    let applied = state.apply(5, at(30, both));
+    assert_eq!(applied.outcome, Outcome::Done);
+    assert!(applied.events.iter().all(|event| event.index == 5));
+    assert_eq!(applied.events.len(), 2);
+    let twice = rotate(vec![new_version(5, 3), new_version(5, 3)]);
+    let refused = state.run(6, at(30, twice));
+    assert!(matches!(refused, Outcome::Refused(Refusal::NamedTwice { .. })), "{refused:?}");
+}
+
+#[test]
+fn a_batch_with_one_taken_name_makes_nothing() {
+    let mut state = with_secret();
+    for names in [["x", "A"], ["x", "X"]] {
+        let [first, second] = names;
+        let batch = vec![new_secret(7, first), new_secret(8, second)];
+        let refused = state.run(3, at(30, Action::Create(Class::Secret, batch)));
+        assert!(matches!(refused, Outcome::Refused(Refusal::NameTaken { .. })), "{names:?}");
+        assert_eq!(state.secrets().len(), 1, "{names:?}");
+    }
+}
+
+#[test]
+fn versions_past_the_limit_are_dropped_but_none_that_is_labelled_or_pinned() {
+    let mut state = with_secret();
+    let pin = Grant { version: VersionRef::Number(2), ..grant(id(5), "a", "x") };
+    state.run(3, at(30, rotate(vec![new_version(5, 2)])));
+    let service = ServiceSpec { grants: vec![pin], ..spec("web") };
+    let service_id = ServiceId::from_entropy(entropy(9));
+    state.run(4, at(30, Action::CreateService(service_id, Box::new(service))));
+    let blue = VersionLabel::parse("blue").unwrap();
+    let labelled = NewVersion { label: Some(blue), ..new_version(5, 3) };
+    state.run(5, at(30, rotate(vec![labelled])));
+    for number in 4..=10 {
+        state.run(u64::from(number) + 5, at(30, rotate(vec![new_version(5, number)])));
+    }
+    assert_eq!(numbers(&state, 5), [2, 3, 8, 9, 10]);
+}
+
+#[test]
+fn a_version_that_a_service_follows_by_its_label_is_not_destroyed() {
+    let mut state = with_secret();
+    let blue = VersionLabel::parse("blue").unwrap();
+    let labelled = NewVersion { label: Some(blue.clone()), activate: false, ..new_version(5, 2) };
+    state.run(3, at(30, rotate(vec![labelled])));
+    let follows = Grant { version: VersionRef::Label(blue), ..grant(id(5), "a", "x") };
+    let service = ServiceSpec { grants: vec![follows], ..spec("web") };
+    let service_id = ServiceId::from_entropy(entropy(9));
+    state.run(4, at(30, Action::CreateService(service_id, Box::new(service))));
+    let destroy = Action::DestroyVersion(Class::Secret, id(5), 2);
+    let refused = state.run(5, at(30, destroy.clone()));
+    assert!(matches!(refused, Outcome::Refused(Refusal::VersionNeeded { number: 2, .. })));
+    state.run(6, at(30, Action::RemoveService(service_id)));
+    assert_eq!(state.run(7, at(30, destroy)), Outcome::Done);
+}
+
+#[test]
+fn a_version_that_is_needed_is_not_destroyed() {
+    let mut state = with_secret();
+    state.run(3, at(30, rotate(vec![new_version(5, 2)])));
+    let destroy = |number| Action::DestroyVersion(Class::Secret, id(5), number);
+    let current = state.run(4, at(30, destroy(2)));
+    assert!(matches!(current, Outcome::Refused(Refusal::VersionNeeded { number: 2, .. })));
+    let missing = state.run(4, at(30, destroy(9)));
+    assert!(matches!(missing, Outcome::Refused(Refusal::NoVersion { .. })));
+    assert_eq!(state.run(5, at(30, destroy(1))), Outcome::Done);
+    assert_eq!(tags(&state, 5), [("current".to_owned(), 2)]);
+    let back = state.run(6, at(30, Action::Rollback(Class::Secret, vec![id(5)])));
+    assert!(matches!(back, Outcome::Refused(Refusal::NoPrevious { .. })));
+    state.run(7, at(30, rotate(vec![new_version(5, 3)])));
+    assert_eq!(numbers(&state, 5), [2, 3], "a number is never used twice");
+}
+
+#[test]
+fn configs_and_secrets_have_names_of_their_own() {
+    let mut state = with_secret();
+    let outcome = state.run(3, at(30, Action::Create(Class::Config, vec![new_secret(6, "a")])));
+    assert_eq!(outcome, Outcome::Created(vec![id(6)]));
+    assert_eq!((state.secrets().len(), state.configs().len()), (1, 1));
+}
+
+#[test]
+fn labels_change_only_for_who_has_seen_the_last_change() {
+    let mut state = with_secret();
+    let labels = Labels::parse([("k".to_owned(), "v".to_owned())].into()).unwrap();
+    let update = |expected| {
+        let labels = Some(labels.clone());
+        Action::Update(Class::Secret, UpdateObject { id: id(5), expected, labels, limit: None })
+    };
+    let stale = state.run(3, at(30, update(Some(1))));
+    assert_eq!(stale, Outcome::Refused(Refusal::OutOfSequence));
+    assert_eq!(state.run(4, at(30, update(Some(2)))), Outcome::Done);
+    assert_eq!(state.secrets().get(id(5)).unwrap().labels, labels);
+}
+
+#[test]
+fn a_value_is_sealed_anew_once_and_never_under_an_older_key() {
+    let mut state = with_secret();
+    assert_eq!(state.sealed_before(Epoch(2)), 4, "one value and three of the cluster's own");
+    let under = |epoch| Sealed { epoch: Epoch(epoch), ..sealed() };
+    let reseal = |what, epoch| Action::Reseal(vec![Resealed { what, sealed: under(epoch) }]);
+    let version = SealedAt::Version(Class::Secret, id(5), 1);
+    state.run(3, at(30, reseal(version, 2)));
+    for kind in Kind::OWN {
+        state.run(4, at(30, reseal(SealedAt::Own(kind), 2)));
+    }
+    assert_eq!(state.sealed_before(Epoch(2)), 0);
+    state.run(5, at(30, reseal(version, 1)));
+    assert_eq!(state.sealed_before(Epoch(2)), 0, "an older key never comes back");
+    state.run(6, at(30, reseal(SealedAt::Version(Class::Secret, id(99), 1), 2)));
+}
+
+#[test]
+fn memory_is_counted_up_and_down() {
+    let mut state = with_secret();
+    let one = state.memory_bytes();
+    state.run(3, at(30, rotate(vec![new_version(5, 2)])));
+    assert!(state.memory_bytes() > one);
+    state.run(4, at(30, Action::Remove(Class::Secret, id(5))));
+    assert_eq!((state.memory_bytes(), state.sealed_before(Epoch(9))), (0, 3));
 }

@@ -9,6 +9,8 @@
 //! The segment's key comes from the disk key, the salt, the node and the number. Its nonces count:
 //! 0 seals the header, n the n-th batch.
 
+use std::sync::Arc;
+
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Salt};
 use zeroize::Zeroizing;
@@ -29,11 +31,12 @@ const VERSION: u16 = 1;
 /// Where a batch's own tag stands in its head.
 const TAG_AT: usize = 32;
 
-/// What the keys of all segments come from.
+/// What the keys of all segments come from. Copies share the disk key.
+#[derive(Clone)]
 pub struct LogKey {
     /// Cluster and node.
     pub context: Vec<u8>,
-    pub disk_key: DiskKey,
+    pub disk_key: Arc<DiskKey>,
 }
 
 /// The key of one segment.

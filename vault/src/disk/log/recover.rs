@@ -25,7 +25,7 @@ pub enum LogError {
     },
     #[error("log/{file}: offset {offset}: damaged, or of another node")]
     Damaged { file: String, offset: usize },
-    #[error("log/{file}: written in version {found}, this program reads version 1")]
+    #[error("log/{file}: offset 8: written in version {found}, this program reads version 1")]
     Version { file: String, found: u16 },
     #[error("log: segment {number} is missing")]
     SegmentMissing { number: u64 },
@@ -73,7 +73,15 @@ pub(super) fn segment_name(number: u64) -> String {
     format!("{number:016x}.seg")
 }
 
-pub(super) fn recover(folder: &dyn Folder, key: &LogKey) -> Result<(Recovered, Tail), LogError> {
+/// A log that was read and checked.
+pub(super) struct Read {
+    pub recovered: Recovered,
+    tail: Tail,
+    last_batch: LastBatch,
+}
+
+/// Reads a log and checks all of it.
+pub(super) fn read(folder: &dyn Folder, key: &LogKey) -> Result<Read, LogError> {
     let names = folder.names().map_err(|source| io_error("listing", "log", source))?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
     numbers.sort_unstable();
@@ -89,6 +97,12 @@ pub(super) fn recover(folder: &dyn Folder, key: &LogKey) -> Result<(Recovered, T
     reading.tail.free.extend(released.iter().map(|number| segment_name(*number)));
     let last_batch = std::mem::take(&mut reading.last_batch);
     let (recovered, tail) = reading.finish(released.last().copied())?;
+    Ok(Read { recovered, tail, last_batch })
+}
+
+/// Reads a log that is to be gone on with.
+pub(super) fn recover(folder: &dyn Folder, key: &LogKey) -> Result<(Recovered, Tail), LogError> {
+    let Read { recovered, tail, last_batch } = read(folder, key)?;
     store(folder, tail.last_number, &last_batch)?;
     Ok((recovered, tail))
 }

@@ -84,7 +84,7 @@ impl Folder for Memory {
 const OPTIONS: Options = Options { segment_bytes: 32 << 10, batch_bytes: 8 << 10 };
 
 fn key() -> LogKey {
-    let disk_key = DiskKey::filled(|bytes| bytes.fill(1)).unwrap();
+    let disk_key = Arc::new(DiskKey::filled(|bytes| bytes.fill(1)).unwrap());
     LogKey { context: b"node".to_vec(), disk_key }
 }
 

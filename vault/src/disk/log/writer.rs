@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -45,6 +46,8 @@ pub struct Submission {
 /// The way to the writer's thread. Dropping it ends the thread once all is written.
 pub struct LogWriter {
     queue: Option<Sender<Submission>>,
+    /// How many segments hold something.
+    segments: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -72,6 +75,7 @@ impl LogWriter {
             committed: tail.committed,
             last: tail.last,
         };
+        let count = Arc::new(AtomicUsize::new(0));
         let mut writer = Writer {
             folder,
             key,
@@ -82,6 +86,7 @@ impl LogWriter {
             state,
             current: None,
             spare: None,
+            count: Arc::clone(&count),
             buffer: Vec::new(),
         };
         // A segment of its own for every start: a torn batch of the last run has used its counter.
@@ -107,7 +112,12 @@ impl LogWriter {
             file: "log".into(),
             source,
         })?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+        Ok(Self { queue: Some(queue), segments: count, thread: Some(thread) })
+    }
+
+    /// How many segments hold something. Each start adds one; purging gives them back.
+    pub fn segments(&self) -> usize {
+        self.segments.load(Ordering::Relaxed)
     }
 
     /// Queues records. After a fault they are refused, through `done`.
@@ -177,6 +187,8 @@ struct Writer {
     current: Option<Segment>,
     /// Zeroes a file for the next segment.
     spare: Option<JoinHandle<Result<String, Fault>>>,
+    /// The number of segments, for whoever decides when to purge.
+    count: Arc<AtomicUsize>,
     buffer: Vec<u8>,
 }
 
@@ -327,6 +339,7 @@ impl Writer {
         renamed.map_err(|source| fault("naming", &name, source))?;
         let offset = as_u64(SEGMENT_HEAD + self.buffer.len());
         self.segments.push_back((number, 0));
+        self.count.store(self.segments.len(), Ordering::Relaxed);
         let (counter, last_counter, is_sealed) = (1, 1, true);
         let current = Segment { file, name, key, offset, counter, last_counter, tag, is_sealed };
         self.current = Some(current);
@@ -389,6 +402,7 @@ impl Writer {
             released.map_err(|source| fault("releasing", &name, source))?;
             self.segments.pop_front();
         }
+        self.count.store(self.segments.len(), Ordering::Relaxed);
         self.folder.flush().map_err(|source| fault("flushing", "log", source))
     }
 }

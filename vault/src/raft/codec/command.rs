@@ -1,33 +1,83 @@
 //! Commands: what the log holds.
 
 use proto::stored::{self, command::Action as Stored};
-use vault_core::command::{Action, Command, CreateCluster, CreateSecret, TaskChange, TaskReport};
-use vault_core::id::{NodeId, SecretId, ServiceId, TaskId};
+use vault_core::command::{
+    Action, Actor, Command, CreateCluster, NewObject, NewVersion, Resealed, SealedAt, TaskChange,
+    TaskReport, UpdateObject,
+};
+use vault_core::id::{NodeId, ObjectId, ServiceId, TaskId};
 use vault_core::labels::Labels;
 use vault_core::name::SecretName;
 use vault_core::request::RequestId;
+use vault_core::seal::{Epoch, Kind};
 use vault_core::task::TaskState;
 use vault_core::time::Timestamp;
+use vault_core::versioned::{VersionLabel, VersionLimit, VersionRef};
 
 use super::object::{
-    cluster_from, cluster_to, node_from, node_to, sealed_from, sealed_to, spec_from, spec_to,
-    status_from, status_to,
+    class_from, class_to, cluster_from, cluster_to, node_from, node_to, sealed_from, sealed_to,
+    spec_from, spec_to, status_from, status_to,
 };
 use super::{CodecError, needed};
 
 pub(super) fn to_stored(command: &Command) -> stored::Command {
-    let action = match &command.action {
+    stored::Command {
+        at: command.at.nanos(),
+        request: command.request.map_or_else(Vec::new, |RequestId(id)| id.to_vec()),
+        actor: command.actor.map(|actor| stored::Actor {
+            uid: actor.uid,
+            pid: actor.pid,
+            call: u32::from(actor.call),
+        }),
+        action: Some(action_to(&command.action)),
+    }
+}
+
+fn action_to(action: &Action) -> Stored {
+    match action {
         Action::CreateCluster(first) => Stored::CreateCluster(stored::CreateCluster {
             cluster: Some(cluster_to(&first.cluster)),
             node: Some(node_to(&first.node)),
         }),
-        Action::CreateSecret(secret) => Stored::CreateSecret(stored::CreateSecret {
-            id: secret.id.to_string(),
-            name: secret.name.to_string(),
-            labels: secret.labels.as_map().clone(),
-            sealed: Some(sealed_to(&secret.sealed)),
+        Action::Create(class, objects) => Stored::Create(stored::CreateValues {
+            class: class_to(*class),
+            values: objects.iter().map(new_object_to).collect(),
         }),
-        Action::RemoveSecret(id) => Stored::RemoveSecret(id.to_string()),
+        Action::Remove(class, id) => {
+            Stored::Remove(stored::OneValue { class: class_to(*class), id: id.to_string() })
+        }
+        Action::Rotate(class, versions) => Stored::Rotate(stored::Rotate {
+            class: class_to(*class),
+            versions: versions.iter().map(new_version_to).collect(),
+        }),
+        Action::Activate(class, targets) => Stored::Activate(stored::Activate {
+            class: class_to(*class),
+            targets: targets
+                .iter()
+                .map(|(id, version)| stored::ActivateOne {
+                    id: id.to_string(),
+                    version: version.to_string(),
+                })
+                .collect(),
+        }),
+        Action::Rollback(class, ids) => Stored::Rollback(stored::Rollback {
+            class: class_to(*class),
+            ids: ids.iter().map(ObjectId::to_string).collect(),
+        }),
+        Action::DestroyVersion(class, id, number) => {
+            let (class, id) = (class_to(*class), id.to_string());
+            Stored::DestroyVersion(stored::DestroyVersion { class, id, number: *number })
+        }
+        Action::Update(class, update) => Stored::Update(stored::Update {
+            class: class_to(*class),
+            id: update.id.to_string(),
+            expected: update.expected,
+            labels: update
+                .labels
+                .as_ref()
+                .map(|labels| stored::Labels { labels: labels.as_map().clone() }),
+            limit: update.limit.map(VersionLimit::versions),
+        }),
         Action::CreateService(id, spec) => Stored::CreateService(stored::CreateService {
             id: id.to_string(),
             spec: Some(spec_to(spec)),
@@ -40,42 +90,154 @@ pub(super) fn to_stored(command: &Command) -> stored::Command {
             node: node.to_string(),
             reports: reports.iter().map(report_to).collect(),
         }),
-    };
-    stored::Command {
-        at: command.at.nanos(),
-        request: command.request.map_or_else(Vec::new, |RequestId(id)| id.to_vec()),
-        action: Some(action),
+        Action::UseEpoch(epoch) => Stored::UseEpoch(epoch.0),
+        Action::Reseal(values) => {
+            Stored::Reseal(stored::Reseal { values: values.iter().map(resealed_to).collect() })
+        }
     }
 }
 
 pub(super) fn from_stored(command: stored::Command) -> Result<Command, CodecError> {
-    let action = match command.action.ok_or(CodecError::UnknownAction)? {
+    let actor = command.actor.map(|actor| {
+        let call = actor.call.try_into().map_err(|_| CodecError::Range { field: "call" })?;
+        Ok::<_, CodecError>(Actor { uid: actor.uid, pid: actor.pid, call })
+    });
+    Ok(Command {
+        at: Timestamp::from_nanos(command.at),
+        request: request_from(&command.request)?,
+        actor: actor.transpose()?,
+        action: action_from(command.action.ok_or(CodecError::UnknownAction)?)?,
+    })
+}
+
+fn action_from(action: Stored) -> Result<Action, CodecError> {
+    Ok(match action {
         Stored::CreateCluster(first) => Action::CreateCluster(Box::new(CreateCluster {
             cluster: cluster_from(needed("cluster", first.cluster)?)?,
             node: node_from(needed("node", first.node)?)?,
         })),
-        Stored::CreateSecret(secret) => Action::CreateSecret(CreateSecret {
-            id: SecretId::parse(&secret.id)?,
-            name: SecretName::parse(&secret.name)?,
-            labels: Labels::parse(secret.labels)?,
-            sealed: sealed_from(secret.sealed)?,
-        }),
-        Stored::RemoveSecret(id) => Action::RemoveSecret(SecretId::parse(&id)?),
+        Stored::Create(create) => {
+            Action::Create(class_from(create.class)?, all(create.values, new_object_from)?)
+        }
+        Stored::Remove(one) => Action::Remove(class_from(one.class)?, ObjectId::parse(&one.id)?),
+        Stored::Rotate(rotate) => {
+            Action::Rotate(class_from(rotate.class)?, all(rotate.versions, new_version_from)?)
+        }
+        Stored::Activate(activate) => {
+            let target = |one: stored::ActivateOne| {
+                Ok((ObjectId::parse(&one.id)?, VersionRef::parse(&one.version)?))
+            };
+            Action::Activate(class_from(activate.class)?, all(activate.targets, target)?)
+        }
+        Stored::Rollback(rollback) => {
+            let ids = all(rollback.ids, |id| Ok(ObjectId::parse(&id)?))?;
+            Action::Rollback(class_from(rollback.class)?, ids)
+        }
+        Stored::DestroyVersion(one) => {
+            let (class, id) = (class_from(one.class)?, ObjectId::parse(&one.id)?);
+            Action::DestroyVersion(class, id, one.number)
+        }
+        Stored::Update(update) => Action::Update(class_from(update.class)?, update_from(update)?),
         Stored::CreateService(service) => {
             let spec = spec_from(needed("spec", service.spec)?)?;
             Action::CreateService(ServiceId::parse(&service.id)?, Box::new(spec))
         }
         Stored::RemoveService(id) => Action::RemoveService(ServiceId::parse(&id)?),
-        Stored::ChangeTasks(changes) => Action::ChangeTasks(
-            changes.changes.into_iter().map(change_from).collect::<Result<_, _>>()?,
-        ),
-        Stored::ReportTasks(reports) => Action::ReportTasks(
-            NodeId::parse(&reports.node)?,
-            reports.reports.into_iter().map(report_from).collect::<Result<_, _>>()?,
-        ),
+        Stored::ChangeTasks(changes) => Action::ChangeTasks(all(changes.changes, change_from)?),
+        Stored::ReportTasks(reports) => {
+            let node = NodeId::parse(&reports.node)?;
+            Action::ReportTasks(node, all(reports.reports, report_from)?)
+        }
+        Stored::UseEpoch(epoch) => Action::UseEpoch(Epoch(epoch)),
+        Stored::Reseal(reseal) => Action::Reseal(all(reseal.values, resealed_from)?),
+    })
+}
+
+/// Every one of them, or the first that does not read.
+fn all<S, T>(
+    stored: Vec<S>,
+    read: impl Fn(S) -> Result<T, CodecError>,
+) -> Result<Vec<T>, CodecError> {
+    stored.into_iter().map(read).collect()
+}
+
+fn new_object_to(object: &NewObject) -> stored::NewValue {
+    stored::NewValue {
+        id: object.id.to_string(),
+        name: object.name.to_string(),
+        labels: object.labels.as_map().clone(),
+        limit: object.limit.versions(),
+        sealed: Some(sealed_to(&object.sealed)),
+    }
+}
+
+fn new_object_from(value: stored::NewValue) -> Result<NewObject, CodecError> {
+    Ok(NewObject {
+        id: ObjectId::parse(&value.id)?,
+        name: SecretName::parse(&value.name)?,
+        labels: Labels::parse(value.labels)?,
+        limit: VersionLimit::parse(value.limit)?,
+        sealed: sealed_from(value.sealed)?,
+    })
+}
+
+fn new_version_to(version: &NewVersion) -> stored::NewVersion {
+    stored::NewVersion {
+        id: version.id.to_string(),
+        number: version.number,
+        sealed: Some(sealed_to(&version.sealed)),
+        activate: version.activate,
+        label: version.label.as_ref().map_or_else(String::new, VersionLabel::to_string),
+        expected: version.expected,
+    }
+}
+
+fn new_version_from(version: stored::NewVersion) -> Result<NewVersion, CodecError> {
+    let label = (!version.label.is_empty()).then(|| VersionLabel::parse(&version.label));
+    Ok(NewVersion {
+        id: ObjectId::parse(&version.id)?,
+        number: version.number,
+        sealed: sealed_from(version.sealed)?,
+        activate: version.activate,
+        label: label.transpose()?,
+        expected: version.expected,
+    })
+}
+
+fn update_from(update: stored::Update) -> Result<UpdateObject, CodecError> {
+    let labels = update.labels.map(|labels| Labels::parse(labels.labels));
+    Ok(UpdateObject {
+        id: ObjectId::parse(&update.id)?,
+        expected: update.expected,
+        labels: labels.transpose()?,
+        limit: update.limit.map(VersionLimit::parse).transpose()?,
+    })
+}
+
+fn resealed_to(value: &Resealed) -> stored::Resealed {
+    use stored::resealed::What;
+    let what = match value.what {
+        SealedAt::Version(class, id, number) => {
+            let (class, id) = (class_to(class), id.to_string());
+            What::Version(stored::VersionAt { class, id, number })
+        }
+        SealedAt::Own(kind) => What::Own(u32::from(kind.number())),
     };
-    let at = Timestamp::from_nanos(command.at);
-    Ok(Command { at, request: request_from(&command.request)?, action })
+    stored::Resealed { what: Some(what), sealed: Some(sealed_to(&value.sealed)) }
+}
+
+fn resealed_from(value: stored::Resealed) -> Result<Resealed, CodecError> {
+    use stored::resealed::What;
+    let what = match value.what.ok_or(CodecError::UnknownAction)? {
+        What::Version(at) => {
+            SealedAt::Version(class_from(at.class)?, ObjectId::parse(&at.id)?, at.number)
+        }
+        What::Own(number) => {
+            let own = Kind::OWN.into_iter().find(|kind| u32::from(kind.number()) == number);
+            SealedAt::Own(own.ok_or(CodecError::Range { field: "kind" })?)
+        }
+    };
+    Ok(Resealed { what, sealed: sealed_from(value.sealed)? })
 }
 
 fn request_from(bytes: &[u8]) -> Result<Option<RequestId>, CodecError> {

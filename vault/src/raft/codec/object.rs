@@ -3,17 +3,19 @@
 use prost::Message;
 use proto::stored::{self, snapshot_record::Record};
 use vault_core::cluster::Cluster;
-use vault_core::id::{ClusterId, NodeId, SecretId, ServiceId, TaskId};
+use vault_core::id::{ClusterId, NodeId, ObjectId, ServiceId, TaskId};
 use vault_core::labels::Labels;
 use vault_core::name::{SecretName, ServiceName, Target};
 use vault_core::node::{Availability, Node, Role};
 use vault_core::request::RequestId;
 use vault_core::seal::{Epoch, Sealed};
-use vault_core::secret::{Meta, Secret, SecretVersion};
 use vault_core::service::{Grant, Service, ServiceSpec};
 use vault_core::state::{Restoring, State};
 use vault_core::task::{Task, TaskStatus};
 use vault_core::time::Timestamp;
+use vault_core::versioned::{
+    Class, Meta, Version, VersionLabel, VersionLimit, VersionRef, Versioned,
+};
 
 use super::command::state_from;
 use super::outcome::{outcome_from, outcome_to};
@@ -23,13 +25,17 @@ use super::{CodecError, needed};
 pub(in crate::raft) fn records_of(state: &State) -> impl Iterator<Item = Record> {
     let cluster = state.cluster().map(|cluster| Record::Cluster(cluster_to(cluster)));
     let nodes = state.nodes().map(|node| Record::Node(node_to(node)));
-    let secrets = state.secrets().iter().map(|secret| Record::Secret(secret_to(secret)));
+    let of = |class| {
+        let objects = state.of_class(class).iter();
+        objects.map(move |object| Record::Value(versioned_to(class, object)))
+    };
+    let values = of(Class::Secret).chain(of(Class::Config));
     let services = state.services().iter().map(|service| Record::Service(service_to(service)));
     let tasks = state.tasks().iter().map(|task| Record::Task(task_to(task)));
     let requests = state.requests().iter().map(|(RequestId(id), outcome)| {
         Record::Request(stored::Request { id: id.to_vec(), outcome: Some(outcome_to(outcome)) })
     });
-    let all = cluster.into_iter().chain(nodes).chain(secrets).chain(services);
+    let all = cluster.into_iter().chain(nodes).chain(values).chain(services);
     all.chain(tasks).chain(requests)
 }
 
@@ -43,11 +49,14 @@ pub(in crate::raft) fn restore(record: Record, state: &mut Restoring) -> Result<
     match record {
         Record::Start(start) => {
             let clock = Timestamp::from_nanos(start.clock);
-            state.clock(start.index, start.workload_index, clock);
+            state.clock(start.index, clock, Epoch(start.epoch));
         }
         Record::Cluster(cluster) => state.cluster(cluster_from(cluster)?),
         Record::Node(node) => state.node(node_from(node)?),
-        Record::Secret(secret) => state.secret(secret_from(secret)?),
+        Record::Value(value) => {
+            let class = class_from(value.class)?;
+            state.versioned(class, versioned_from(value)?);
+        }
         Record::Service(service) => state.service(service_from(service)?),
         Record::Task(task) => state.task(task_from(task)?),
         Record::Request(request) => {
@@ -154,38 +163,65 @@ pub(super) fn node_from(node: stored::Node) -> Result<Node, CodecError> {
     })
 }
 
-fn secret_to(secret: &Secret) -> stored::Secret {
-    let versions = secret.versions.iter().map(|version| stored::SecretVersion {
+pub(super) fn class_to(class: Class) -> u32 {
+    match class {
+        Class::Secret => 0,
+        Class::Config => 1,
+    }
+}
+
+pub(super) fn class_from(number: u32) -> Result<Class, CodecError> {
+    match number {
+        0 => Ok(Class::Secret),
+        1 => Ok(Class::Config),
+        _ => Err(CodecError::Range { field: "class" }),
+    }
+}
+
+fn versioned_to(class: Class, object: &Versioned) -> stored::Value {
+    let versions = object.versions.iter().map(|version| stored::Version {
         number: version.number,
         created_at: version.created_at.nanos(),
         sealed: Some(sealed_to(&version.sealed)),
     });
-    stored::Secret {
-        id: secret.id.to_string(),
-        meta: Some(meta_to(secret.meta)),
-        name: secret.name.to_string(),
-        labels: secret.labels.as_map().clone(),
+    let tags = object.tags.iter().map(|(label, number)| (label.to_string(), *number));
+    stored::Value {
+        id: object.id.to_string(),
+        meta: Some(meta_to(object.meta)),
+        name: object.name.to_string(),
+        labels: object.labels.as_map().clone(),
         versions: versions.collect(),
-        current: secret.current,
+        tags: tags.collect(),
+        next: object.next,
+        limit: object.limit.versions(),
+        class: class_to(class),
     }
 }
 
-fn secret_from(secret: stored::Secret) -> Result<Secret, CodecError> {
-    let versions = secret.versions.into_iter().map(|version| {
-        Ok(SecretVersion {
+fn versioned_from(value: stored::Value) -> Result<Versioned, CodecError> {
+    let versions = value.versions.into_iter().map(|version| {
+        Ok(Version {
             number: version.number,
             created_at: Timestamp::from_nanos(version.created_at),
             sealed: sealed_from(version.sealed)?,
         })
     });
-    Ok(Secret {
-        id: SecretId::parse(&secret.id)?,
-        meta: meta_from(secret.meta)?,
-        name: SecretName::parse(&secret.name)?,
-        labels: Labels::parse(secret.labels)?,
+    let tags = value.tags.into_iter();
+    let tags = tags.map(|(label, number)| Ok((VersionLabel::parse(&label)?, number)));
+    let object = Versioned {
+        id: ObjectId::parse(&value.id)?,
+        meta: meta_from(value.meta)?,
+        name: SecretName::parse(&value.name)?,
+        labels: Labels::parse(value.labels)?,
         versions: versions.collect::<Result<_, CodecError>>()?,
-        current: secret.current,
-    })
+        tags: tags.collect::<Result<_, CodecError>>()?,
+        next: value.next,
+        limit: VersionLimit::parse(value.limit)?,
+    };
+    if object.current_version().is_none() {
+        return Err(CodecError::Missing { field: "current version" });
+    }
+    Ok(object)
 }
 
 pub(super) fn spec_to(spec: &ServiceSpec) -> stored::ServiceSpec {
@@ -196,6 +232,7 @@ pub(super) fn spec_to(spec: &ServiceSpec) -> stored::ServiceSpec {
         uid: grant.uid,
         gid: grant.gid,
         mode: grant.mode,
+        version: grant.version.to_string(),
     });
     stored::ServiceSpec {
         name: spec.name.to_string(),
@@ -210,7 +247,8 @@ pub(super) fn spec_to(spec: &ServiceSpec) -> stored::ServiceSpec {
 pub(super) fn spec_from(spec: stored::ServiceSpec) -> Result<ServiceSpec, CodecError> {
     let grants = spec.grants.into_iter().map(|grant| {
         Ok(Grant {
-            secret: SecretId::parse(&grant.secret)?,
+            secret: ObjectId::parse(&grant.secret)?,
+            version: VersionRef::parse(&grant.version)?,
             name: SecretName::parse(&grant.name)?,
             target: Target::parse(&grant.target)?,
             uid: grant.uid,

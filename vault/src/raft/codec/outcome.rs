@@ -4,13 +4,16 @@ use proto::stored::{self, outcome::Outcome as Stored, refusal::Refusal as Stored
 use vault_core::command::{ObjectKind, Outcome, Refusal};
 use vault_core::id::ObjectId;
 use vault_core::name::SecretName;
+use vault_core::versioned::VersionRef;
 
 use super::{CodecError, needed};
 
 pub(super) fn outcome_to(outcome: &Outcome) -> stored::Outcome {
     let outcome = match outcome {
         Outcome::Done => Stored::Done(stored::Blank {}),
-        Outcome::Created(id) => Stored::Created(id.to_string()),
+        Outcome::Created(ids) => {
+            Stored::Created(stored::Names { names: ids.iter().map(ObjectId::to_string).collect() })
+        }
         Outcome::Refused(refusal) => Stored::Refused(refusal_to(refusal)),
     };
     stored::Outcome { outcome: Some(outcome) }
@@ -20,70 +23,132 @@ pub(super) fn outcome_from(outcome: Option<stored::Outcome>) -> Result<Outcome, 
     let outcome = needed("outcome", outcome)?.outcome.ok_or(CodecError::UnknownAction)?;
     Ok(match outcome {
         Stored::Done(_) => Outcome::Done,
-        Stored::Created(id) => Outcome::Created(ObjectId::parse(&id)?),
+        Stored::Created(ids) => {
+            let ids = ids.names.iter().map(|id| ObjectId::parse(id));
+            Outcome::Created(ids.collect::<Result<_, _>>()?)
+        }
         Stored::Refused(refusal) => Outcome::Refused(refusal_from(refusal)?),
     })
 }
 
+/// Kinds of objects, with their numbers on disk.
+const KINDS: [(ObjectKind, u32); 5] = [
+    (ObjectKind::Secret, 0),
+    (ObjectKind::Service, 1),
+    (ObjectKind::Config, 2),
+    (ObjectKind::Node, 3),
+    (ObjectKind::Cluster, 4),
+];
+
+fn kind_to(kind: ObjectKind) -> u32 {
+    let found = KINDS.into_iter().find(|(known, _)| *known == kind);
+    found.expect("every kind has a number").1
+}
+
+fn kind_from(number: u32) -> Result<ObjectKind, CodecError> {
+    let found = KINDS.into_iter().find(|(_, known)| *known == number);
+    found.map(|(kind, _)| kind).ok_or(CodecError::Range { field: "object kind" })
+}
+
+fn object_to(kind: ObjectKind, text: &str, matches: usize) -> stored::ObjectRefusal {
+    let matches = u64::try_from(matches).expect("sizes fit in 64 bits");
+    stored::ObjectRefusal { kind: kind_to(kind), text: text.to_owned(), matches }
+}
+
+fn version_to(
+    kind: ObjectKind,
+    name: &SecretName,
+    version: impl ToString,
+    why: &str,
+) -> stored::VersionRefusal {
+    let (name, version) = (name.to_string(), version.to_string());
+    stored::VersionRefusal { kind: kind_to(kind), name, version, why: why.to_owned() }
+}
+
 fn refusal_to(refusal: &Refusal) -> stored::Refusal {
-    let object = |kind: ObjectKind, text: &str, matches: usize| stored::ObjectRefusal {
-        kind: match kind {
-            ObjectKind::Secret => 0,
-            ObjectKind::Service => 1,
-        },
-        text: text.to_owned(),
-        matches: u64::try_from(matches).expect("sizes fit in 64 bits"),
-    };
     let refusal = match refusal {
         Refusal::ClusterExists => StoredRefusal::ClusterExists(stored::Blank {}),
         Refusal::NoCluster => StoredRefusal::NoCluster(stored::Blank {}),
-        Refusal::NameTaken { kind, name } => StoredRefusal::NameTaken(object(*kind, name, 0)),
+        Refusal::OutOfSequence => StoredRefusal::OutOfSequence(stored::Blank {}),
+        Refusal::NameTaken { kind, name } => StoredRefusal::NameTaken(object_to(*kind, name, 0)),
         Refusal::NotFound { kind, reference } => {
-            StoredRefusal::NotFound(object(*kind, reference, 0))
+            StoredRefusal::NotFound(object_to(*kind, reference, 0))
         }
         Refusal::Ambiguous { kind, reference, matches } => {
-            StoredRefusal::Ambiguous(object(*kind, reference, *matches))
+            StoredRefusal::Ambiguous(object_to(*kind, reference, *matches))
         }
-        Refusal::SecretInUse { name, services } => {
-            StoredRefusal::SecretInUse(stored::SecretInUse {
-                name: name.to_string(),
-                services: services.clone(),
-            })
-        }
+        Refusal::InUse { kind, name, services } => StoredRefusal::InUse(stored::InUse {
+            kind: kind_to(*kind),
+            name: name.to_string(),
+            services: services.clone(),
+        }),
         Refusal::GrantedSecretsMissing { names } => {
             StoredRefusal::GrantedSecretsMissing(stored::Names { names: names.clone() })
+        }
+        Refusal::NoVersion { kind, name, version } => {
+            StoredRefusal::NoVersion(version_to(*kind, name, version, ""))
+        }
+        Refusal::NoPrevious { kind, name } => {
+            StoredRefusal::NoPrevious(version_to(*kind, name, "", ""))
+        }
+        Refusal::VersionNeeded { kind, name, number, why } => {
+            StoredRefusal::VersionNeeded(version_to(*kind, name, number, why))
+        }
+        Refusal::LabelsTooMany { kind, name } => {
+            StoredRefusal::LabelsTooMany(version_to(*kind, name, "", ""))
+        }
+        Refusal::NamedTwice { kind, name } => {
+            StoredRefusal::NamedTwice(version_to(*kind, name, "", ""))
         }
     };
     stored::Refusal { refusal: Some(refusal) }
 }
 
 fn refusal_from(refusal: stored::Refusal) -> Result<Refusal, CodecError> {
-    let kind = |number: u32| match number {
-        0 => Ok(ObjectKind::Secret),
-        1 => Ok(ObjectKind::Service),
-        _ => Err(CodecError::Range { field: "object kind" }),
-    };
+    let name = |text: &str| SecretName::parse(text);
     Ok(match refusal.refusal.ok_or(CodecError::UnknownAction)? {
         StoredRefusal::ClusterExists(_) => Refusal::ClusterExists,
         StoredRefusal::NoCluster(_) => Refusal::NoCluster,
+        StoredRefusal::OutOfSequence(_) => Refusal::OutOfSequence,
         StoredRefusal::NameTaken(object) => {
-            Refusal::NameTaken { kind: kind(object.kind)?, name: object.text }
+            Refusal::NameTaken { kind: kind_from(object.kind)?, name: object.text }
         }
         StoredRefusal::NotFound(object) => {
-            Refusal::NotFound { kind: kind(object.kind)?, reference: object.text }
+            Refusal::NotFound { kind: kind_from(object.kind)?, reference: object.text }
         }
         StoredRefusal::Ambiguous(object) => Refusal::Ambiguous {
-            kind: kind(object.kind)?,
+            kind: kind_from(object.kind)?,
             reference: object.text,
             matches: usize::try_from(object.matches)
                 .map_err(|_| CodecError::Range { field: "matches" })?,
         },
-        StoredRefusal::SecretInUse(in_use) => Refusal::SecretInUse {
-            name: SecretName::parse(&in_use.name)?,
-            services: in_use.services,
+        StoredRefusal::InUse(used) => Refusal::InUse {
+            kind: kind_from(used.kind)?,
+            name: name(&used.name)?,
+            services: used.services,
         },
         StoredRefusal::GrantedSecretsMissing(missing) => {
             Refusal::GrantedSecretsMissing { names: missing.names }
+        }
+        StoredRefusal::NoVersion(one) => Refusal::NoVersion {
+            kind: kind_from(one.kind)?,
+            name: name(&one.name)?,
+            version: VersionRef::parse(&one.version)?,
+        },
+        StoredRefusal::NoPrevious(one) => {
+            Refusal::NoPrevious { kind: kind_from(one.kind)?, name: name(&one.name)? }
+        }
+        StoredRefusal::VersionNeeded(one) => Refusal::VersionNeeded {
+            kind: kind_from(one.kind)?,
+            name: name(&one.name)?,
+            number: one.version.parse().map_err(|_| CodecError::Range { field: "version" })?,
+            why: one.why,
+        },
+        StoredRefusal::LabelsTooMany(one) => {
+            Refusal::LabelsTooMany { kind: kind_from(one.kind)?, name: name(&one.name)? }
+        }
+        StoredRefusal::NamedTwice(one) => {
+            Refusal::NamedTwice { kind: kind_from(one.kind)?, name: name(&one.name)? }
         }
     })
 }

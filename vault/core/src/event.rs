@@ -1,0 +1,25 @@
+//! What happened to objects, for those who watch. Names no value.
+
+use crate::command::ObjectKind;
+use crate::id::ObjectId;
+use crate::time::Timestamp;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventAction {
+    Create,
+    Update,
+    Remove,
+}
+
+/// One change of one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The log index of the change. Several events may share one: they happened together.
+    pub index: u64,
+    pub at: Timestamp,
+    pub kind: ObjectKind,
+    pub action: EventAction,
+    pub id: ObjectId,
+    pub name: String,
+}

@@ -1,0 +1,109 @@
+//! Reading the state.
+
+use std::sync::Arc;
+
+use super::{State, Tasks, Values};
+use crate::cluster::Cluster;
+use crate::id::NodeId;
+use crate::node::Node;
+use crate::request::Requests;
+use crate::seal::{Epoch, Kind};
+use crate::service::Service;
+use crate::table::Table;
+use crate::time::Timestamp;
+use crate::versioned::{Class, Versioned};
+
+impl State {
+    /// The last entry that this state reflects.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// The latest time that any entry brought.
+    pub fn clock(&self) -> Timestamp {
+        self.clock
+    }
+
+    /// The last entry that changed a node, a service or a task.
+    pub fn workload_index(&self) -> u64 {
+        self.workload_index
+    }
+
+    /// The cluster, once there is one.
+    pub fn cluster(&self) -> Option<&Arc<Cluster>> {
+        self.cluster.as_ref()
+    }
+
+    /// All nodes, ordered by ID.
+    pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.nodes.values()
+    }
+
+    /// One node.
+    pub fn node(&self, id: NodeId) -> Option<&Arc<Node>> {
+        self.nodes.get(&id)
+    }
+
+    /// The last entry that changed which value some label points to.
+    pub fn delivery_index(&self) -> u64 {
+        self.delivery_index
+    }
+
+    /// The epoch that new values are sealed under.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// All secrets.
+    pub fn secrets(&self) -> &Table<Versioned> {
+        self.secrets.table()
+    }
+
+    /// All configs.
+    pub fn configs(&self) -> &Table<Versioned> {
+        self.configs.table()
+    }
+
+    /// All objects of a class.
+    pub fn of_class(&self, class: Class) -> &Table<Versioned> {
+        self.values(class).table()
+    }
+
+    /// About how much memory secrets and configs take.
+    pub fn memory_bytes(&self) -> u64 {
+        self.secrets.memory_bytes().saturating_add(self.configs.memory_bytes())
+    }
+
+    /// Sealed values under epochs before this one: what a rotation still has to do.
+    pub fn sealed_before(&self, epoch: Epoch) -> u64 {
+        let own =
+            self.cluster.iter().flat_map(|cluster| Kind::OWN.map(|kind| cluster.sealed(kind)));
+        let own = own.flatten().filter(|sealed| sealed.epoch < epoch).count();
+        let own = u64::try_from(own).unwrap_or(u64::MAX);
+        let values =
+            self.secrets.sealed_before(epoch).saturating_add(self.configs.sealed_before(epoch));
+        own.saturating_add(values)
+    }
+
+    pub(super) fn values(&self, class: Class) -> &Values {
+        match class {
+            Class::Secret => &self.secrets,
+            Class::Config => &self.configs,
+        }
+    }
+
+    /// All services.
+    pub fn services(&self) -> &Table<Service> {
+        &self.services
+    }
+
+    /// All tasks.
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// The answers that are remembered.
+    pub fn requests(&self) -> &Requests {
+        &self.requests
+    }
+}

@@ -1,0 +1,68 @@
+//! Putting a state back together from its parts, as a snapshot brings them.
+
+use std::sync::Arc;
+
+use super::State;
+use crate::cluster::Cluster;
+use crate::command::Outcome;
+use crate::node::Node;
+use crate::request::RequestId;
+use crate::seal::Epoch;
+use crate::service::Service;
+use crate::task::Task;
+use crate::time::Timestamp;
+use crate::versioned::{Class, Versioned};
+
+/// The parts of a state, as a snapshot brings them back one by one.
+#[derive(Default)]
+pub struct Restoring(State);
+
+impl Restoring {
+    /// The state's bookkeeping.
+    pub fn clock(&mut self, index: u64, clock: Timestamp, epoch: Epoch) {
+        self.0.index = index;
+        // Whoever waits for a change looks once at what came back.
+        self.0.workload_index = index;
+        self.0.delivery_index = index;
+        self.0.clock = clock;
+        self.0.epoch = epoch;
+    }
+
+    /// The cluster.
+    pub fn cluster(&mut self, cluster: Cluster) {
+        self.0.cluster = Some(Arc::new(cluster));
+    }
+
+    /// One node.
+    pub fn node(&mut self, node: Node) {
+        self.0.nodes.insert(node.id, Arc::new(node));
+    }
+
+    /// One secret or config.
+    pub fn versioned(&mut self, class: Class, object: Versioned) {
+        self.0.values_mut(class).insert(object);
+    }
+
+    /// One service.
+    pub fn service(&mut self, service: Service) {
+        for grant in &service.spec.grants {
+            self.0.granted.insert((grant.secret, service.id));
+        }
+        self.0.services.insert(service.id.object(), Arc::new(service));
+    }
+
+    /// One task.
+    pub fn task(&mut self, task: Task) {
+        self.0.tasks.insert(task);
+    }
+
+    /// One remembered answer, the oldest first.
+    pub fn request(&mut self, id: RequestId, outcome: Outcome) {
+        self.0.requests.remember(id, outcome);
+    }
+
+    /// The whole state.
+    pub fn finish(self) -> State {
+        self.0
+    }
+}

@@ -1,0 +1,310 @@
+//! What has versions: a secret or a config. A name, immutable values counted from 1, and labels that say
+//! which of them tasks read.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::id::ObjectId;
+use crate::labels::Labels;
+use crate::limits::{NAME_BYTES_MAX, VERSIONS_KEPT_DEFAULT, VERSIONS_KEPT_MAX};
+use crate::name::{Folded, Named, SecretName};
+use crate::seal::{Kind, Sealed};
+use crate::time::Timestamp;
+
+/// When an object was made and changed, and by which log index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// The log index of the last change: what a conditional update names.
+    pub version_index: u64,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// A secret, or the same that is not secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    Secret,
+    Config,
+}
+
+impl Class {
+    /// What its values are sealed as.
+    pub fn value_kind(self) -> Kind {
+        match self {
+            Self::Secret => Kind::SecretValue,
+            Self::Config => Kind::ConfigValue,
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Secret => "secret",
+            Self::Config => "config",
+        })
+    }
+}
+
+/// The label of a version: `current`, `previous`, `pending`, or the user's own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VersionLabel(Box<str>);
+
+/// Text that is no label of a version.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VersionLabelError {
+    #[error("a version's label has 1 to 64 characters [a-zA-Z0-9-_.] and is not a number")]
+    Form,
+    #[error("the label {0} is set by create, rotate, activate and rollback, not by hand")]
+    Reserved(VersionLabel),
+}
+
+impl VersionLabel {
+    /// The version that tasks read.
+    pub fn current() -> Self {
+        Self("current".into())
+    }
+
+    /// The version that they read before.
+    pub fn previous() -> Self {
+        Self("previous".into())
+    }
+
+    /// A version that waits to be activated.
+    pub fn pending() -> Self {
+        Self("pending".into())
+    }
+
+    /// Takes any label.
+    pub fn parse(text: &str) -> Result<Self, VersionLabelError> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        if text.len() > NAME_BYTES_MAX || is_number || !text.bytes().all(fits) {
+            return Err(VersionLabelError::Form);
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// Takes a label that a user may set.
+    pub fn parse_own(text: &str) -> Result<Self, VersionLabelError> {
+        let label = Self::parse(text)?;
+        let reserved = [Self::current(), Self::previous(), Self::pending()];
+        if reserved.contains(&label) { Err(VersionLabelError::Reserved(label)) } else { Ok(label) }
+    }
+
+    /// The label's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for VersionLabel {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+/// Names one version: by its number, or by what a label points to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum VersionRef {
+    Number(u32),
+    Label(VersionLabel),
+}
+
+impl VersionRef {
+    /// Takes a number or a label.
+    pub fn parse(text: &str) -> Result<Self, VersionLabelError> {
+        match text.parse() {
+            Ok(number) => Ok(Self::Number(number)),
+            Err(_) => VersionLabel::parse(text).map(Self::Label),
+        }
+    }
+}
+
+impl fmt::Display for VersionRef {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(out),
+            Self::Label(label) => label.fmt(out),
+        }
+    }
+}
+
+/// One immutable value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Counted from 1, never used twice.
+    pub number: u32,
+    pub created_at: Timestamp,
+    pub sealed: Sealed,
+}
+
+/// How many versions are kept: a bound that the user may choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VersionLimit(u32);
+
+/// A limit out of its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a version limit is a number from 1 to {VERSIONS_KEPT_MAX}, not {0}")]
+pub struct VersionLimitError(u32);
+
+impl VersionLimit {
+    /// Takes 1 to 100.
+    pub fn parse(versions: u32) -> Result<Self, VersionLimitError> {
+        if (1..=VERSIONS_KEPT_MAX).contains(&versions) {
+            Ok(Self(versions))
+        } else {
+            Err(VersionLimitError(versions))
+        }
+    }
+
+    /// The number.
+    pub fn versions(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for VersionLimit {
+    fn default() -> Self {
+        Self(VERSIONS_KEPT_DEFAULT)
+    }
+}
+
+/// A secret or a config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Versioned {
+    pub id: ObjectId,
+    pub meta: Meta,
+    pub name: SecretName,
+    pub labels: Labels,
+    /// Ordered by number, never empty.
+    pub versions: Vec<Version>,
+    /// Invariants: `current` is there; every label points to a version that is kept.
+    pub tags: BTreeMap<VersionLabel, u32>,
+    /// The number that the next version gets: above all that ever were.
+    pub next: u32,
+    pub limit: VersionLimit,
+}
+
+impl Versioned {
+    /// A new object whose first version is current.
+    pub fn first(id: ObjectId, meta: Meta, name: SecretName, sealed: Sealed) -> Self {
+        let first = Version { number: 1, created_at: meta.created_at, sealed };
+        Self {
+            id,
+            meta,
+            name,
+            labels: Labels::default(),
+            versions: vec![first],
+            tags: BTreeMap::from([(VersionLabel::current(), 1)]),
+            next: 2,
+            limit: VersionLimit::default(),
+        }
+    }
+
+    /// The version with this number.
+    pub fn version(&self, number: u32) -> Option<&Version> {
+        self.versions.iter().find(|version| version.number == number)
+    }
+
+    /// The version that is named.
+    pub fn resolve(&self, reference: &VersionRef) -> Option<&Version> {
+        match reference {
+            VersionRef::Number(number) => self.version(*number),
+            VersionRef::Label(label) => self.version(*self.tags.get(label)?),
+        }
+    }
+
+    /// The number of the version that tasks read.
+    pub fn current(&self) -> u32 {
+        self.tags.get(&VersionLabel::current()).copied().unwrap_or_default()
+    }
+
+    /// The version that tasks read.
+    pub fn current_version(&self) -> Option<&Version> {
+        self.version(self.current())
+    }
+
+    /// Labels that point to this version, in order.
+    pub fn labels_of(&self, number: u32) -> impl Iterator<Item = &VersionLabel> {
+        self.tags.iter().filter(move |(_, at)| **at == number).map(|(label, _)| label)
+    }
+
+    /// Makes a version current. The one that was current becomes `previous`.
+    pub(crate) fn activate(&mut self, number: u32) {
+        let before = self.current();
+        if before != number {
+            self.tags.insert(VersionLabel::previous(), before);
+            self.tags.insert(VersionLabel::current(), number);
+        }
+        if self.tags.get(&VersionLabel::pending()) == Some(&number) {
+            self.tags.remove(&VersionLabel::pending());
+        }
+    }
+
+    /// Takes a version out, with its labels.
+    pub(crate) fn destroy(&mut self, number: u32) {
+        self.versions.retain(|version| version.number != number);
+        self.tags.retain(|_, at| *at != number);
+    }
+
+    /// Drops the oldest versions past the limit, but none that is labelled or `is_pinned`.
+    pub(crate) fn drop_old(&mut self, is_pinned: impl Fn(u32) -> bool) {
+        let limit = usize::try_from(self.limit.versions()).unwrap_or(usize::MAX);
+        let surplus = self.versions.len().saturating_sub(limit);
+        let tags = &self.tags;
+        let free = |number: &u32| !tags.values().any(|at| at == number) && !is_pinned(*number);
+        let numbers = self.versions.iter().map(|version| version.number);
+        let old: Vec<u32> = numbers.filter(free).take(surplus).collect();
+        self.versions.retain(|version| !old.contains(&version.number));
+    }
+
+    /// About how much memory it takes: values, and what holds them.
+    pub fn memory_bytes(&self) -> u64 {
+        const OBJECT: usize = 500;
+        const VERSION: usize = 100;
+        let labels = self.labels.as_map().iter();
+        let labels = labels.map(|(key, value)| key.len().saturating_add(value.len()));
+        let versions = self.versions.iter().map(|v| v.sealed.text.len().saturating_add(VERSION));
+        let bytes = labels.chain(versions).fold(OBJECT, usize::saturating_add);
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+}
+
+impl Named for Versioned {
+    fn folded(&self) -> Folded {
+        Folded::of(self.name.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_of_versions_are_words_and_not_numbers() {
+        for (text, is_label, is_own) in [
+            ("blue", true, true),
+            ("v1.2-rc_3", true, true),
+            ("current", true, false),
+            ("previous", true, false),
+            ("pending", true, false),
+            ("", false, false),
+            ("12", false, false),
+            ("a b", false, false),
+            ("a/b", false, false),
+        ] {
+            assert_eq!(VersionLabel::parse(text).is_ok(), is_label, "{text}");
+            assert_eq!(VersionLabel::parse_own(text).is_ok(), is_own, "{text}");
+        }
+        assert_eq!(VersionRef::parse("12"), Ok(VersionRef::Number(12)));
+        assert_eq!(VersionRef::parse("current"), Ok(VersionRef::Label(VersionLabel::current())));
+    }
+
+    #[test]
+    fn version_limits_have_a_range() {
+        for (versions, fits) in [(0, false), (1, true), (100, true), (101, false)] {
+            assert_eq!(VersionLimit::parse(versions).is_ok(), fits, "{versions}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! One audit record as bytes: version u8 | at u64 | uid u32 | pid u32 | call u16 | outcome u32 | log index u64
+//! | has request u8 | request 16 | objects u16 | object 25 ...
+
+use vault_core::command::{Actor, Refusal};
+use vault_core::id::ObjectId;
+use vault_core::time::Timestamp;
+
+const VERSION: u8 = 1;
+const ID_BYTES: usize = 25;
+/// Objects of one record; a batch of more is told by its first ones.
+const OBJECTS_MAX: usize = 1_000;
+
+/// Who called what, with what outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Counted from 1, without holes.
+    pub number: u64,
+    pub at: Timestamp,
+    pub actor: Actor,
+    pub touched: Vec<ObjectId>,
+    /// gRPC's code.
+    pub outcome: u32,
+    pub request: Option<[u8; 16]>,
+    /// The log index, for calls that went through the log.
+    pub index: u64,
+}
+
+/// gRPC's code for a refusal, as the caller was told it.
+pub(super) fn code_of(refusal: &Refusal) -> u32 {
+    crate::rpc::refusal_code(refusal)
+}
+
+impl Record {
+    /// The record's bytes. Its number is the place where it stands.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(64 + self.touched.len() * ID_BYTES);
+        bytes.push(VERSION);
+        bytes.extend_from_slice(&self.at.nanos().to_le_bytes());
+        bytes.extend_from_slice(&self.actor.uid.to_le_bytes());
+        bytes.extend_from_slice(&self.actor.pid.to_le_bytes());
+        bytes.extend_from_slice(&self.actor.call.to_le_bytes());
+        bytes.extend_from_slice(&self.outcome.to_le_bytes());
+        bytes.extend_from_slice(&self.index.to_le_bytes());
+        bytes.push(u8::from(self.request.is_some()));
+        bytes.extend_from_slice(&self.request.unwrap_or_default());
+        let objects = self.touched.iter().take(OBJECTS_MAX);
+        let count = u16::try_from(objects.len()).unwrap_or(u16::MAX);
+        bytes.extend_from_slice(&count.to_le_bytes());
+        for object in objects {
+            bytes.extend_from_slice(object.as_bytes());
+        }
+        bytes
+    }
+
+    /// Reads a record; `None` for one of a newer version.
+    pub(super) fn decode(number: u64, bytes: &[u8]) -> Option<Self> {
+        let (version, rest) = bytes.split_first()?;
+        if *version != VERSION {
+            return None;
+        }
+        let mut rest = rest;
+        let at = Timestamp::from_nanos(u64::from_le_bytes(take(&mut rest)?));
+        let actor = Actor {
+            uid: u32::from_le_bytes(take(&mut rest)?),
+            pid: u32::from_le_bytes(take(&mut rest)?),
+            call: u16::from_le_bytes(take(&mut rest)?),
+        };
+        let outcome = u32::from_le_bytes(take(&mut rest)?);
+        let index = u64::from_le_bytes(take(&mut rest)?);
+        let [has_request] = take::<1>(&mut rest)?;
+        let request = Some(take(&mut rest)?).filter(|_| has_request == 1);
+        let count = usize::from(u16::from_le_bytes(take(&mut rest)?));
+        if has_request > 1 || rest.len() != count * ID_BYTES {
+            return None;
+        }
+        let ids = rest.chunks_exact(ID_BYTES);
+        let ids = ids.map(|id| ObjectId::parse(std::str::from_utf8(id).ok()?).ok());
+        let touched = ids.collect::<Option<_>>()?;
+        Some(Self { number, at, actor, touched, outcome, request, index })
+    }
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (part, rest) = bytes.split_first_chunk::<N>()?;
+    *bytes = rest;
+    Some(*part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_reads_as_it_was_written_and_no_other_way() {
+        let record = Record {
+            number: 7,
+            at: Timestamp::from_nanos(9),
+            actor: Actor { uid: 1000, pid: 77, call: 20 },
+            touched: vec![ObjectId::from_entropy([1; 17]), ObjectId::from_entropy([2; 17])],
+            outcome: 6,
+            request: Some([8; 16]),
+            index: 42,
+        };
+        let bytes = record.encode();
+        crate::testing::assert_golden("audit-record", &bytes);
+        assert_eq!(Record::decode(7, &bytes), Some(record));
+        for cut in 0..bytes.len() {
+            assert_eq!(Record::decode(7, &bytes[..cut]), None, "cut at {cut}");
+        }
+    }
+}

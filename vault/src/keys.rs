@@ -1,0 +1,72 @@
+//! The keys of this manager in use: the keyring that is current, and its file kept in step with it.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use vault_core::seal::Epoch;
+use vault_memory::GuardError;
+
+use crate::disk::diskkey::DiskKey;
+use crate::disk::folder::{Folder, replace};
+use crate::disk::keyring::{self, Keyring};
+use crate::entropy;
+
+/// A change of the keyring that did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyChangeError {
+    #[error("cannot write the keyring")]
+    Io(#[from] io::Error),
+    #[error("no memory for a data key")]
+    Memory(#[from] GuardError),
+}
+
+/// The keyring, and where it is kept.
+pub struct Keys {
+    ring: RwLock<Arc<Keyring>>,
+    /// Held while the keyring changes: file first, memory second.
+    changing: Mutex<()>,
+    folder: Arc<dyn Folder>,
+    disk_key: Arc<DiskKey>,
+    context: Vec<u8>,
+}
+
+impl Keys {
+    /// A keyring that was just read or written.
+    pub fn new(
+        ring: Keyring,
+        folder: Arc<dyn Folder>,
+        disk_key: Arc<DiskKey>,
+        context: Vec<u8>,
+    ) -> Self {
+        let (ring, changing) = (RwLock::new(Arc::new(ring)), Mutex::new(()));
+        Self { ring, changing, folder, disk_key, context }
+    }
+
+    /// The keyring as it is now.
+    pub fn ring(&self) -> Arc<Keyring> {
+        Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Adds a data key. It is on the disk before anything can be sealed under it.
+    pub fn add_epoch(&self) -> Result<Epoch, KeyChangeError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = self.ring().with_new_epoch(entropy::fill)?;
+        let epoch = ring.newest().epoch;
+        self.keep(ring)?;
+        Ok(epoch)
+    }
+
+    /// Destroys the keys before an epoch. Nothing may be sealed under them any more.
+    pub fn drop_before(&self, epoch: Epoch) -> Result<(), KeyChangeError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = self.ring().without_before(epoch);
+        self.keep(ring)
+    }
+
+    fn keep(&self, ring: Keyring) -> Result<(), KeyChangeError> {
+        let file = ring.to_file(self.disk_key.expose(), &self.context, entropy::random());
+        replace(self.folder.as_ref(), keyring::NAME, &file)?;
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
+        Ok(())
+    }
+}

@@ -1,0 +1,128 @@
+//! Rotating the data key: a new key, every value sealed anew under it, then the old keys destroyed.
+//!
+//! Each step can be done again, so that a crash at any of them is mended by starting over: while the
+//! keyring holds more than one epoch, there is work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::sleep;
+use vault_core::cluster::Cluster;
+use vault_core::command::{Action, Resealed, SealedAt};
+use vault_core::limits::RESEAL_BATCH_BYTES;
+use vault_core::seal::{DataKey, Epoch, Kind, OpenError, Place, Sealed, open, seal};
+use vault_core::state::State;
+use vault_core::versioned::Class;
+
+use crate::disk::keyring::Keyring;
+use crate::entropy;
+use crate::keys::KeyChangeError;
+use crate::manager::{CallError, Manager};
+use crate::raft::ProposeError;
+
+/// After a failure, before it is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Why a rotation does not go on.
+#[derive(Debug, thiserror::Error)]
+enum RotationError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
+    #[error(transparent)]
+    Keys(#[from] KeyChangeError),
+    #[error("a value under epoch {epoch} does not open")]
+    Value {
+        epoch: u32,
+        #[source]
+        source: OpenError,
+    },
+    #[error("the key of epoch {epoch} is gone, and values are still sealed under it")]
+    KeyGone { epoch: u32 },
+}
+
+/// Rotates whenever there is work, until consensus ends.
+pub(crate) async fn rotate_when_asked(manager: Arc<Manager>, asked: Arc<Notify>) {
+    loop {
+        while manager.keys().ring().epochs().count() > 1 {
+            match rotate(&manager).await {
+                Ok(()) => tracing::info!("every value is sealed under the newest data key"),
+                Err(RotationError::Propose(ProposeError::Stopped)) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "rotation of the data key waits");
+                    sleep(RETRY).await;
+                }
+            }
+        }
+        asked.notified().await;
+    }
+}
+
+async fn rotate(manager: &Manager) -> Result<(), RotationError> {
+    let newest = manager.keys().ring().newest().epoch;
+    manager.act(Action::UseEpoch(newest)).await?;
+    loop {
+        let view = manager.read().await?;
+        let batch = next_batch(&view.state, &manager.keys().ring(), newest)?;
+        if batch.is_empty() {
+            break;
+        }
+        manager.act(Action::Reseal(batch)).await?;
+    }
+    // The newest snapshot must not need an old key either.
+    manager.consensus().snapshot_now().await?;
+    manager.keys().drop_before(newest)?;
+    Ok(())
+}
+
+/// The next values to be sealed anew, up to a bound.
+fn next_batch(
+    state: &State,
+    ring: &Keyring,
+    newest: Epoch,
+) -> Result<Vec<Resealed>, RotationError> {
+    let Some(cluster) = state.cluster() else { return Ok(Vec::new()) };
+    let mut batch = Batch { ring, newest: ring.newest(), values: Vec::new(), bytes: 0 };
+    for kind in Kind::OWN {
+        let sealed = cluster.sealed(kind).filter(|sealed| sealed.epoch < newest);
+        if let Some(sealed) = sealed {
+            batch.add(SealedAt::Own(kind), &Cluster::place(cluster.id, kind), sealed)?;
+        }
+    }
+    for class in [Class::Secret, Class::Config] {
+        let all = state.of_class(class).iter();
+        let all = all.flat_map(|object| object.versions.iter().map(move |one| (object.id, one)));
+        for (object, version) in all.filter(|(_, version)| version.sealed.epoch < newest) {
+            if batch.bytes >= RESEAL_BATCH_BYTES {
+                return Ok(batch.values);
+            }
+            let (kind, version_number) = (class.value_kind(), version.number);
+            let place = Place { cluster: cluster.id, kind, object, version: version_number };
+            let what = SealedAt::Version(class, object, version_number);
+            batch.add(what, &place, &version.sealed)?;
+        }
+    }
+    Ok(batch.values)
+}
+
+struct Batch<'a> {
+    ring: &'a Keyring,
+    newest: DataKey<'a>,
+    values: Vec<Resealed>,
+    bytes: usize,
+}
+
+impl Batch<'_> {
+    fn add(&mut self, what: SealedAt, place: &Place, old: &Sealed) -> Result<(), RotationError> {
+        let epoch = old.epoch.0;
+        let key = self.ring.key(old.epoch).ok_or(RotationError::KeyGone { epoch })?;
+        let value =
+            open(key, place, old).map_err(|source| RotationError::Value { epoch, source })?;
+        let sealed = seal(self.newest, place, entropy::random(), &value);
+        self.bytes += sealed.text.len();
+        self.values.push(Resealed { what, sealed });
+        Ok(())
+    }
+}
