@@ -183,7 +183,7 @@ pub(crate) enum ServiceCommand {
 
 /// Not a comment of the field: the brackets would be links there.
 const SECRET_HELP: &str = "Secret for the tasks: its name, or source=NAME[,target=FILE][,uid=U][,gid=G][,mode=0444]; \
-     NAME@VERSION, a number or a label, stays with that version";
+     NAME@VERSION pins a version by its number, or follows another label";
 
 #[derive(Debug, Args)]
 pub(crate) struct CreateServiceArgs {

@@ -60,7 +60,8 @@ pub struct Called {
 }
 
 enum Item {
-    Record(Box<Record>),
+    /// Records that came together.
+    Records(Vec<Record>),
     Flush(Sender<()>),
 }
 
@@ -141,20 +142,28 @@ impl Audit {
         Ok(Self(Some(Arc::new(Shared { queue, thread, latest, exported, folder, key }))))
     }
 
-    /// Records an applied command, once: entries that are applied again after a restart are known.
-    pub fn written(&self, written: Written, outcome: &Outcome) {
+    /// Records applied commands, each once: entries that are applied again after a restart are known.
+    /// Those of one round come together, so that the writer is woken once.
+    pub fn written(&self, written: Vec<(Written, u32)>) {
         let Some(shared) = &self.0 else { return };
-        if written.index <= shared.exported {
-            return;
+        let fresh = written.into_iter().filter(|(written, _)| written.index > shared.exported);
+        let record = |(written, outcome): (Written, u32)| {
+            let Written { index, at, request, actor, touched } = written;
+            let request = request.map(|RequestId(id)| id);
+            Record { number: 0, at, actor, touched, outcome, request, index }
+        };
+        let records: Vec<_> = fresh.map(record).collect();
+        if !records.is_empty() {
+            Self::push(shared, Item::Records(records));
         }
-        let Written { index, at, request, actor, touched } = written;
-        let outcome = match outcome {
+    }
+
+    /// The code that the audit keeps of an outcome.
+    pub fn code_of(outcome: &Outcome) -> u32 {
+        match outcome {
             Outcome::Done | Outcome::Created(_) => 0,
             Outcome::Refused(refusal) => record::code_of(refusal),
-        };
-        let request = request.map(|RequestId(id)| id);
-        let record = Record { number: 0, at, actor, touched, outcome, request, index };
-        Self::push(shared, Item::Record(Box::new(record)));
+        }
     }
 
     /// Records a call that did not go through the log.
@@ -162,7 +171,7 @@ impl Audit {
         let Some(shared) = &self.0 else { return };
         let Called { at, actor, touched, outcome } = called;
         let record = Record { number: 0, at, actor, touched, outcome, request: None, index: 0 };
-        Self::push(shared, Item::Record(Box::new(record)));
+        Self::push(shared, Item::Records(vec![record]));
     }
 
     /// Returns once everything recorded so far is on the disk.
@@ -223,8 +232,8 @@ impl Keeper {
         let mut due = None;
         loop {
             match next_item(items, due) {
-                Ok(Item::Record(record)) => {
-                    self.take(*record);
+                Ok(Item::Records(records)) => {
+                    self.take(records);
                     due = due.or_else(|| Some(Instant::now() + GATHER));
                     match self.waiting.len() {
                         ..GATHER_RECORDS => continue,
@@ -243,17 +252,18 @@ impl Keeper {
         }
     }
 
-    fn take(&mut self, mut record: Record) {
-        record.number = self.next;
-        self.waiting.push(Stored::Entry(position_of(self.next), record.encode()));
+    fn take(&mut self, records: Vec<Record>) {
         let mut tail = self.latest.tail.lock().unwrap_or_else(PoisonError::into_inner);
-        tail.push_back(record);
-        if tail.len() > TAIL_MAX {
-            tail.pop_front();
+        for mut record in records {
+            record.number = self.next;
+            self.waiting.push(Stored::Entry(position_of(self.next), record.encode()));
+            tail.push_back(record);
+            self.next += 1;
         }
+        let surplus = tail.len().saturating_sub(TAIL_MAX);
+        tail.drain(..surplus);
         drop(tail);
-        self.latest.numbers.send_replace(self.next);
-        self.next += 1;
+        self.latest.numbers.send_replace(self.next - 1);
     }
 
     /// One flush for all that waits. A disk that fails ends the process, by the log's own rule.

@@ -44,8 +44,8 @@ const CLUSTER: &str = "cluster";
 const LOG: &str = "log";
 const SNAPSHOTS: &str = "snapshots";
 const AUDIT: &str = "audit";
-/// A rotation whose number was taken meanwhile is sealed again so often.
-const ROTATE_TRIES: usize = 10;
+/// A value whose number was taken, or whose key was replaced meanwhile, is sealed again so often.
+const SEAL_TRIES: usize = 10;
 
 /// Why this manager does not start.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,7 @@ pub enum ManagerError {
     Keyring(#[from] KeyringError),
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("audit: {0}")]
+    #[error("audit")]
     Audit(#[source] LogError),
     #[error(transparent)]
     Start(#[from] StartError),
@@ -287,16 +287,26 @@ impl Manager {
         drafts: Vec<Draft>,
     ) -> Result<Changed, CallError> {
         self.check_budget(drafts.iter().map(|draft| &draft.value))?;
+        for tries_left in (0..SEAL_TRIES).rev() {
+            let objects = self.seal_first(class, &drafts);
+            match self.act_for(asked.clone(), Action::Create(class, objects)).await {
+                Err(CallError::Refused(Refusal::OldKey)) if tries_left > 0 => {}
+                other => return other,
+            }
+        }
+        Err(Refusal::OldKey.into())
+    }
+
+    fn seal_first(&self, class: Class, drafts: &[Draft]) -> Vec<NewObject> {
         let ring = self.keys.ring();
-        let objects = drafts.into_iter().map(|draft| {
+        let seal_one = |draft: &Draft| {
             let id = ObjectId::from_entropy(entropy::random());
             let place = self.place(class, id, 1);
             let sealed = seal(ring.newest(), &place, entropy::random(), &draft.value);
             let Draft { name, labels, limit, .. } = draft;
-            NewObject { id, name, labels, limit, sealed }
-        });
-        let objects = objects.collect();
-        self.act_for(asked, Action::Create(class, objects)).await
+            NewObject { id, name: name.clone(), labels: labels.clone(), limit: *limit, sealed }
+        };
+        drafts.iter().map(seal_one).collect()
     }
 
     /// Refused before anything is sealed: past the budget, memory is needed for what is there already.
@@ -320,13 +330,14 @@ impl Manager {
         label: Option<VersionLabel>,
     ) -> Result<(Changed, Vec<u32>), CallError> {
         self.check_budget(versions.iter().map(|version| &version.value))?;
-        for tries_left in (0..ROTATE_TRIES).rev() {
+        for tries_left in (0..SEAL_TRIES).rev() {
             let view = self.read().await?;
             let sealed = self.seal_next(&view.state, class, &versions, activate, label.as_ref())?;
             let numbers = sealed.iter().map(|version| version.number).collect();
             let objects = sealed.iter().map(|version| version.id).collect();
             let unconditional = versions.iter().all(|version| version.expected.is_none());
             match self.change(asked.clone(), objects, Action::Rotate(class, sealed)).await {
+                Err(CallError::Refused(Refusal::OldKey)) if tries_left > 0 => {}
                 // Another rotation came first; the caller did not ask to be told.
                 Err(CallError::Refused(Refusal::OutOfSequence))
                     if unconditional && asked.request.is_none() && tries_left > 0 => {}

@@ -201,6 +201,9 @@ pub enum Refusal {
     GrantedSecretsMissing { names: Vec<String> },
     #[error("update out of sequence")]
     OutOfSequence,
+    /// Sealed before the data key was rotated. The manager seals again; nobody else sees this.
+    #[error("the data key was rotated meanwhile")]
+    OldKey,
     #[error("{kind} '{name}' has no version {version}; see: coffer {kind} versions {name}")]
     NoVersion { kind: ObjectKind, name: SecretName, version: VersionRef },
     #[error("{kind} '{name}' has no previous version to go back to")]

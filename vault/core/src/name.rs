@@ -3,6 +3,7 @@
 //! Names are compared without case and shown as they were given.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::limits::{NAME_BYTES_MAX, SERVICE_NAME_BYTES_MAX, TARGET_BYTES_MAX};
 
@@ -78,9 +79,10 @@ fn starts_and_ends(text: &str, fits: impl Fn(u8) -> bool) -> bool {
     bytes.first().copied().is_some_and(&fits) && bytes.last().copied().is_some_and(&fits)
 }
 
-/// A name as it is compared: in lower case.
+/// A name as it is compared: in lower case. Copies share the text: a map that shares its structure copies
+/// its keys with every change.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Folded(Box<str>);
+pub struct Folded(Arc<str>);
 
 impl Folded {
     /// Folds any text; what is no name then finds nothing.

@@ -108,7 +108,9 @@ impl State {
             Ok(outcome) => outcome,
             Err(refusal) => Outcome::Refused(refusal),
         };
-        if let Some(id) = command.request {
+        // A value under an old key is sealed and sent again: the same request, and not yet answered.
+        let is_answer = outcome != Outcome::Refused(Refusal::OldKey);
+        if let Some(id) = command.request.filter(|_| is_answer) {
             self.requests.remember(id, outcome.clone());
         }
         Applied { outcome, events: stamp.events }

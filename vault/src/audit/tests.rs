@@ -37,7 +37,7 @@ fn records_come_back_in_order_and_are_counted_without_holes() {
     for round in 0..3_u64 {
         let audit = open(&folder).unwrap();
         audit.called(called(21));
-        audit.written(written(round + 1), &Outcome::Done);
+        audit.written(vec![(written(round + 1), 0)]);
         end(audit);
     }
     let numbers: Vec<_> = open(&folder).unwrap().tail(10).iter().map(|r| r.number).collect();
@@ -48,11 +48,10 @@ fn records_come_back_in_order_and_are_counted_without_holes() {
 fn an_entry_that_is_applied_again_is_recorded_once() {
     let folder = testing::folder();
     let audit = open(&folder).unwrap();
-    audit.written(written(5), &Outcome::Done);
+    audit.written(vec![(written(5), 0)]);
     end(audit);
     let audit = open(&folder).unwrap();
-    audit.written(written(5), &Outcome::Done);
-    audit.written(written(6), &Outcome::Done);
+    audit.written(vec![(written(5), 0), (written(6), 0)]);
     audit.flush().unwrap();
     let indexes: Vec<_> = audit.tail(10).iter().map(|record| record.index).collect();
     assert_eq!(indexes, [5, 6]);

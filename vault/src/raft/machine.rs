@@ -126,14 +126,19 @@ impl Machine {
         })
     }
 
-    /// Applies a command, and records it if somebody asked for it.
-    fn apply_one(&mut self, index: u64, command: Command) -> Applied {
+    /// Applies a command, and keeps for the audit what somebody asked for.
+    fn apply_one(
+        &mut self,
+        index: u64,
+        command: Command,
+        audited: &mut Vec<(Written, u32)>,
+    ) -> Applied {
         let (at, request, actor) = (command.at, command.request, command.actor);
         let touched = actor.map_or_else(Vec::new, |_| command.action.objects());
         let applied = self.view.state.apply(index, command);
         if let Some(actor) = actor {
             let written = Written { index, at, request, actor, touched };
-            self.shelf.audit.written(written, &applied.outcome);
+            audited.push((written, Audit::code_of(&applied.outcome)));
         }
         applied
     }
@@ -169,14 +174,15 @@ impl RaftStateMachine<Types> for Machine {
         S: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
     {
         let mut answers = Vec::new();
-        let mut events = Vec::new();
+        let (mut events, mut audited) = (Vec::new(), Vec::new());
         while let Some((entry, responder)) = entries.try_next().await? {
             let id = entry.log_id;
             self.view.applied = Some(id);
             let outcome = match entry.payload {
                 EntryPayload::Blank => None,
                 EntryPayload::Normal(proposal) => {
-                    let applied = self.apply_one(id.index(), Arc::unwrap_or_clone(proposal.0));
+                    let applied =
+                        self.apply_one(id.index(), Arc::unwrap_or_clone(proposal.0), &mut audited);
                     events.extend(applied.events);
                     Some(applied.outcome)
                 }
@@ -187,6 +193,7 @@ impl RaftStateMachine<Types> for Machine {
             };
             answers.extend(responder.map(|responder| (responder, Answer(outcome))));
         }
+        self.shelf.audit.written(audited);
         self.published.send_replace(self.view.clone());
         if let Some(applied) = &self.view.applied {
             self.events.push(applied.index(), events);

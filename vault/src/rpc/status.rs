@@ -24,6 +24,7 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Status {
         Refusal::NotFound { .. } | Refusal::NoVersion { .. } => Code::NotFound,
         // Swarm's code for a stale index is "unknown".
         Refusal::OutOfSequence => Code::Unknown,
+        Refusal::OldKey => Code::Unavailable,
         Refusal::Ambiguous { .. }
         | Refusal::InUse { .. }
         | Refusal::NamedTwice { .. }

@@ -393,3 +393,18 @@ fn memory_is_counted_up_and_down() {
     state.run(4, at(30, Action::Remove(Class::Secret, id(5))));
     assert_eq!((state.memory_bytes(), state.sealed_before(Epoch(9))), (0, 3));
 }
+
+#[test]
+fn nothing_new_comes_under_a_key_that_is_going_to_be_destroyed() {
+    let mut state = with_secret();
+    state.run(3, at(30, Action::UseEpoch(Epoch(2))));
+    let request = Some(RequestId([4; 16]));
+    let send = |action| Command { request, ..at(30, action) };
+    let late = state.run(4, send(create_secret(6, "b")));
+    assert_eq!(late, Outcome::Refused(Refusal::OldKey));
+    assert_eq!(state.run(5, at(30, rotate(vec![new_version(5, 2)]))), late);
+    let sealed = Sealed { epoch: Epoch(2), ..sealed() };
+    let again = NewObject { sealed, ..new_secret(6, "b") };
+    let made = state.run(6, send(Action::Create(Class::Secret, vec![again])));
+    assert_eq!(made, Outcome::Created(vec![id(6)]), "the same request, sealed anew");
+}

@@ -13,7 +13,7 @@ use crate::event::EventAction;
 use crate::id::ObjectId;
 use crate::limits::VERSION_LABELS_MAX;
 use crate::name::Folded;
-use crate::seal::Epoch;
+use crate::seal::{Epoch, Sealed};
 use crate::table::Table;
 use crate::versioned::{Class, Version, VersionLabel, VersionRef, Versioned};
 
@@ -104,12 +104,21 @@ impl State {
         }
     }
 
+    /// Once an epoch is in use, nothing new comes under an older one: its key is going to be destroyed.
+    fn refuse_old_keys<'a>(
+        &self,
+        mut values: impl Iterator<Item = &'a Sealed>,
+    ) -> Result<(), Refusal> {
+        if values.any(|sealed| sealed.epoch < self.epoch) { Err(Refusal::OldKey) } else { Ok(()) }
+    }
+
     pub(super) fn create(
         &mut self,
         stamp: &mut Stamp,
         class: Class,
         objects: Vec<NewObject>,
     ) -> Result<Outcome, Refusal> {
+        self.refuse_old_keys(objects.iter().map(|object| &object.sealed))?;
         // Checked whole before anything is done: all or none.
         let values = self.values(class);
         let mut names = BTreeSet::new();
@@ -154,6 +163,7 @@ impl State {
         class: Class,
         versions: Vec<NewVersion>,
     ) -> Result<Outcome, Refusal> {
+        self.refuse_old_keys(versions.iter().map(|version| &version.sealed))?;
         let values = self.values(class);
         named_once(values, versions.iter().map(|version| version.id))?;
         let mut changed = Vec::new();

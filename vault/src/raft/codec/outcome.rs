@@ -70,6 +70,7 @@ fn refusal_to(refusal: &Refusal) -> stored::Refusal {
         Refusal::ClusterExists => StoredRefusal::ClusterExists(stored::Blank {}),
         Refusal::NoCluster => StoredRefusal::NoCluster(stored::Blank {}),
         Refusal::OutOfSequence => StoredRefusal::OutOfSequence(stored::Blank {}),
+        Refusal::OldKey => StoredRefusal::OldKey(stored::Blank {}),
         Refusal::NameTaken { kind, name } => StoredRefusal::NameTaken(object_to(*kind, name, 0)),
         Refusal::NotFound { kind, reference } => {
             StoredRefusal::NotFound(object_to(*kind, reference, 0))
@@ -110,6 +111,7 @@ fn refusal_from(refusal: stored::Refusal) -> Result<Refusal, CodecError> {
         StoredRefusal::ClusterExists(_) => Refusal::ClusterExists,
         StoredRefusal::NoCluster(_) => Refusal::NoCluster,
         StoredRefusal::OutOfSequence(_) => Refusal::OutOfSequence,
+        StoredRefusal::OldKey(_) => Refusal::OldKey,
         StoredRefusal::NameTaken(object) => {
             Refusal::NameTaken { kind: kind_from(object.kind)?, name: object.text }
         }

@@ -245,6 +245,7 @@ fn every_outcome_reads_as_it_was_written() {
         Refusal::Ambiguous { kind: ObjectKind::Secret, reference: "r".into(), matches: 2 },
         Refusal::InUse { kind, name: name("n"), services: vec!["a".into(), "b".into()] },
         Refusal::OutOfSequence,
+        Refusal::OldKey,
         Refusal::NoVersion { kind, name: name("n"), version: VersionRef::Number(3) },
         Refusal::NoPrevious { kind, name: name("n") },
         Refusal::VersionNeeded { kind, name: name("n"), number: 2, why: "needed".into() },

@@ -1,0 +1,38 @@
+//! Creations of secrets: the load on a manager.
+
+use proto::v1::secrets_client::SecretsClient;
+use proto::v1::{CreateValuesRequest, NewValue, ValueSpec};
+use tonic::Status;
+use tonic::transport::Channel;
+
+/// Makes secrets whose names no other client uses.
+pub struct Creator {
+    client: SecretsClient<Channel>,
+    /// First part of the names: unlike any other client's.
+    prefix: String,
+    next: usize,
+    /// Secrets of one request.
+    batch: usize,
+    /// Bytes of one value.
+    size: usize,
+}
+
+impl Creator {
+    pub fn new(channel: Channel, prefix: String, batch: usize, size: usize) -> Self {
+        let client = SecretsClient::new(channel).max_encoding_message_size(usize::MAX);
+        Self { client, prefix, next: 0, batch, size }
+    }
+
+    /// Makes the next secrets.
+    pub async fn create(&mut self) -> Result<(), Status> {
+        let first = self.next;
+        self.next += self.batch;
+        let values = (first..self.next).map(|number| {
+            let name = format!("{}-{number}", self.prefix);
+            let spec = Some(ValueSpec { name, ..ValueSpec::default() });
+            NewValue { spec, value: vec![0xa5; self.size], ..NewValue::default() }
+        });
+        let request = CreateValuesRequest { values: values.collect(), request_id: Vec::new() };
+        self.client.create(request).await.map(drop)
+    }
+}

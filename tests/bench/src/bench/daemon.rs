@@ -1,0 +1,147 @@
+//! One real `cofferd` with folders of its own, and connections to its socket.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use hyper_util::rt::TokioIo;
+use proto::v1::InitRequest;
+use proto::v1::swarm_client::SwarmClient;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+/// How long a daemon may take to serve its socket.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Recorded by the cluster; nothing listens there while it has a single manager.
+const ADDR: &str = "127.0.0.1:23770";
+
+/// A folder below a parent that is removed when this is dropped.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Makes a folder that nobody else may read.
+    pub fn new(parent: &Path, name: &str) -> io::Result<Self> {
+        let path = parent.join(format!("coffer-bench-{}-{name}", std::process::id()));
+        std::fs::DirBuilder::new().create(&path)?;
+        let scratch = Self(path);
+        close(scratch.path())?;
+        Ok(scratch)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+fn close(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
+}
+
+/// A program that stands beside this one, as cargo puts them.
+pub fn sibling(name: &str) -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_default();
+    own.with_file_name(name)
+}
+
+/// A running manager.
+pub struct Daemon {
+    program: PathBuf,
+    scratch: Scratch,
+    child: Child,
+}
+
+impl Daemon {
+    /// Starts a daemon in new folders and makes it a cluster of one.
+    pub async fn found(program: &Path, parent: &Path) -> io::Result<Self> {
+        let scratch = Scratch::new(parent, "cofferd")?;
+        for name in ["state", "run"] {
+            let path = scratch.path().join(name);
+            std::fs::create_dir(&path)?;
+            close(&path)?;
+        }
+        let child = start(program, scratch.path())?;
+        let daemon = Self { program: program.to_owned(), scratch, child };
+        let channel = daemon.connect().await?;
+        let init = InitRequest { advertise_addr: ADDR.to_owned() };
+        SwarmClient::new(channel).init(init).await.map_err(io::Error::other)?;
+        Ok(daemon)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn state_dir(&self) -> PathBuf {
+        self.scratch.path().join("state")
+    }
+
+    /// A new connection, once the daemon serves.
+    pub async fn connect(&self) -> io::Result<Channel> {
+        let path = self.scratch.path().join("run/coffer.sock");
+        let asked = Instant::now();
+        loop {
+            match channel(&path).await {
+                Ok(channel) => return Ok(channel),
+                Err(error) if asked.elapsed() > PATIENCE => return Err(error),
+                Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+            }
+        }
+    }
+
+    /// Ends the daemon by a signal, waits for its end, and starts it again in the same folders.
+    pub fn restart(&mut self, signal: Signal) -> io::Result<()> {
+        self.end(signal)?;
+        self.child = start(&self.program, self.scratch.path())?;
+        Ok(())
+    }
+
+    fn end(&mut self, signal: Signal) -> io::Result<()> {
+        kill_process(Pid::from_child(&self.child), signal)?;
+        self.child.wait().map(drop)
+    }
+
+    /// A figure of /proc/PID/status, in bytes.
+    pub fn memory(&self, name: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(path).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+        kib.unwrap_or(0) * 1024
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.end(Signal::TERM).ok();
+    }
+}
+
+fn start(program: &Path, home: &Path) -> io::Result<Child> {
+    let mut command = Command::new(program);
+    command.arg("--state-dir").arg(home.join("state"));
+    command.arg("--run-dir").arg(home.join("run"));
+    command.args(["--listen-addr", ADDR, "--advertise-addr", ADDR, "--log-level", "warn"]);
+    command.args(["--memory-budget", "16000000000"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()
+}
+
+async fn channel(path: &Path) -> io::Result<Channel> {
+    // Connected here first: the channel itself would only fail at its first call.
+    let stream = UnixStream::connect(path).await?;
+    let mut first = Some(stream);
+    let connector = tower::service_fn(move |_: Uri| {
+        let ready = first.take().ok_or_else(|| io::Error::other("the connection ended"));
+        async move { ready.map(TokioIo::new) }
+    });
+    let endpoint = Endpoint::from_static("http://coffer.sock");
+    endpoint.connect_with_connector(connector).await.map_err(io::Error::other)
+}
