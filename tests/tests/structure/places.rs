@@ -14,6 +14,7 @@ const EDGES: &[&str] = &[
     "ctl/src/client.rs",
     "ctl/src/client/",
     "ctl/tests/",
+    "tests/bench/",
 ];
 
 /// These rules, which have to name what they are about.
