@@ -95,6 +95,60 @@ mod tests {
         assert_eq!(pem.matches("BEGIN").count(), 1, "{pem}");
     }
 
+    /// A key of this test alone: PKCS #8, in hexadecimal.
+    const KEY: &str = concat!(
+        "308187020100301306072a8648ce3d020106082a8648ce3d030107046d306b0201010420d840e20e",
+        "04b5ac537c2d893fcdbb387a950defb7a39820631ffdd352e953962ca14403420004a469250f5d24",
+        "9b8ecc0cdc0121a321e613ff1358b5854ce15e7759dd4fa312defb94582161a992dc9e163cc92614",
+        "d9b5e2d593a5a7259bd9f05d8858b9aa511e",
+    );
+
+    fn bytes_of(hex: &str) -> Vec<u8> {
+        let pairs = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+        pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+    }
+
+    /// What is signed: the first part of a certificate. Both have lengths of two bytes here.
+    fn signed_part(pem: &str) -> Vec<u8> {
+        let certificate = pem_body(pem);
+        let length = usize::from(certificate[6]) * 256 + usize::from(certificate[7]);
+        certificate[4..8 + length].to_vec()
+    }
+
+    fn pem_body(pem: &str) -> Vec<u8> {
+        const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let text = pem.lines().filter(|line| !line.starts_with('-')).flat_map(str::bytes);
+        let (mut bytes, mut kept, mut bits) = (Vec::new(), 0_u32, 0_u32);
+        for digit in text.filter_map(|byte| DIGITS.iter().position(|known| *known == byte)) {
+            kept = (kept << 6) | u32::try_from(digit).unwrap();
+            bits += 6;
+            if bits >= 8 {
+                bits -= 8;
+                bytes.push(u8::try_from(kept >> bits & 0xff).unwrap());
+            }
+        }
+        bytes
+    }
+
+    #[test]
+    fn what_a_root_certificate_says_is_written_as_it_always_was() {
+        let random = SystemRandom::new();
+        let document = bytes_of(KEY);
+        let key = SigningKey::parse(&document, &random).unwrap();
+        let plan = RootPlan {
+            cluster: "0123456789abcdefghijklmno",
+            generation: 1,
+            now_secs: 1_800_000_000,
+            serial: [7; SERIAL_BYTES],
+        };
+        let signed = signed_part(&issue_root(&plan, &key).unwrap());
+        let digest = digest::digest(&digest::SHA256, &signed);
+        let digest = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>();
+        // The signature behind it is random, so only this part can be the same every time.
+        let expected = "089e927a9be3e1b507cb8488a7100aae55000cd4dd86a544ab05881dd46131dd";
+        assert_eq!((signed.len(), digest.concat().as_str()), (378, expected));
+    }
+
     #[test]
     fn text_that_is_no_key_is_refused() {
         let random = SystemRandom::new();

@@ -140,6 +140,14 @@ mod tests {
     }
 
     #[test]
+    fn messages_are_written_as_they_always_were() {
+        let messages = requests().iter().map(Request::encode).collect::<Vec<_>>();
+        crate::testing::assert_golden("launch-requests", &messages.concat());
+        let messages = reports().iter().map(Report::encode).collect::<Vec<_>>();
+        crate::testing::assert_golden("launch-reports", &messages.concat());
+    }
+
+    #[test]
     fn messages_survive_the_way() {
         for request in requests() {
             assert_eq!(Request::decode(&request.encode()), Ok(request));
