@@ -5,6 +5,8 @@ use ring::rand::SecureRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use zeroize::Zeroizing;
 
+use crate::public::PublicKey;
+
 /// A key that cannot be made or read. Says nothing more, on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("signing key cannot be made or read")]
@@ -43,6 +45,11 @@ impl<'r> SigningKey<'r> {
     /// The public key: an uncompressed point.
     pub fn public(&self) -> &[u8] {
         self.pair.public_key().as_ref()
+    }
+
+    /// The public key as a type of its own.
+    pub fn public_key(&self) -> PublicKey {
+        PublicKey::from_point(self.public()).expect("ring gives P-256 keys as uncompressed points")
     }
 }
 

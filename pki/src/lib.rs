@@ -1,4 +1,4 @@
-//! Identity: keys, the root certificate, join tokens. `docs/formats.md` has every byte.
+//! Identity: keys, certificates of the root and of nodes, requests for them, join tokens. `docs/formats.md` has every byte.
 //!
 //! Pure: no I/O, no clock; all that ends up in a certificate is an argument, and randomness comes in as
 //! a handed-in source.
@@ -13,6 +13,16 @@
 )]
 
 pub mod base36;
+mod certificate;
+pub mod csr;
+#[cfg(test)]
+mod fixture;
+pub mod identity;
 pub mod key;
+pub mod leaf;
+pub mod pem;
+mod profile;
+pub mod public;
+pub mod renewal;
 pub mod root;
 pub mod token;

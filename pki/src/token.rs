@@ -1,6 +1,7 @@
 //! Join tokens, in Swarm's exact text: `SWMTKN-1-<digest of the root>-<secret>`.
 
 use ring::digest;
+use std::hint::black_box;
 use zeroize::Zeroizing;
 
 use crate::base36;
@@ -29,6 +30,16 @@ impl TokenSecret {
     /// The bytes, to be sealed.
     pub fn expose(&self) -> &[u8; SECRET_BYTES] {
         &self.0
+    }
+
+    /// Whether these are the same bytes. How long it takes tells nothing but their number.
+    pub fn equals(&self, other: &[u8]) -> bool {
+        if other.len() != SECRET_BYTES {
+            return false;
+        }
+        let pairs = self.expose().iter().zip(other);
+        // Looked at through `black_box`, or the compiler might stop at the first difference.
+        black_box(pairs.fold(0, |all, (left, right)| black_box(all | (left ^ right)))) == 0
     }
 }
 
@@ -99,6 +110,20 @@ mod tests {
         let read = JoinToken::parse(&text).unwrap();
         assert_eq!(read.root, token().root);
         assert_eq!(read.secret.expose(), &[3; SECRET_BYTES]);
+    }
+
+    #[test]
+    fn a_secret_equals_itself_alone() {
+        let secret = TokenSecret::new([3; SECRET_BYTES]);
+        assert!(secret.equals(&[3; SECRET_BYTES]));
+        for place in 0..SECRET_BYTES {
+            let mut other = [3; SECRET_BYTES];
+            other[place] ^= 0x80;
+            assert!(!secret.equals(&other), "byte {place}");
+        }
+        for other in [&[][..], &[3; SECRET_BYTES - 1], &[3; SECRET_BYTES + 1]] {
+            assert!(!secret.equals(other), "{} bytes", other.len());
+        }
     }
 
     #[test]

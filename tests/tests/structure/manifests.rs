@@ -33,6 +33,7 @@ const PURE_CRATES: &[&str] = &[
     "static_assertions",
     "subtle",
     "thiserror",
+    "x509-parser",
     "zeroize",
 ];
 
