@@ -70,6 +70,10 @@ impl<'a> Certificate<'a> {
         }
         let key = PublicKey::from_der(parsed.public_key().raw).map_err(CertificateError::Key)?;
         let scheme = Scheme::of(&parsed.signature_algorithm).ok_or(CertificateError::Algorithm)?;
+        let signed = parsed.tbs_certificate.as_ref();
+        if !scheme.frames(der, signed, &parsed.signature_value.data) {
+            return Err(CertificateError::Malformed);
+        }
         if !parsed.extensions().iter().all(|extension| {
             is_followed(extension.parsed_extension())
                 || (!extension.critical && is_passed_over(extension.parsed_extension()))

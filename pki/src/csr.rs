@@ -65,6 +65,9 @@ fn read_der(der: &[u8]) -> Result<PublicKey, CsrError> {
     }
     let key = PublicKey::from_der(about.subject_pki.raw).map_err(CsrError::Key)?;
     let scheme = Scheme::of(&request.signature_algorithm).ok_or(CsrError::Algorithm)?;
+    if !scheme.frames(der, about.raw, &signature.data) {
+        return Err(CsrError::Malformed);
+    }
     // Refuses points that are not on the curve, too.
     let is_signed = key.signed(scheme, about.raw, &signature.data);
     if is_signed { Ok(key) } else { Err(CsrError::Signature) }

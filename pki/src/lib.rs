@@ -15,8 +15,6 @@
 pub mod base36;
 mod certificate;
 pub mod csr;
-#[cfg(test)]
-mod fixture;
 pub mod identity;
 pub mod key;
 pub mod leaf;
@@ -26,3 +24,6 @@ pub mod public;
 pub mod renewal;
 pub mod root;
 pub mod token;
+
+#[cfg(test)]
+mod tests;

@@ -22,9 +22,8 @@ const HEAD: [u8; 26] = [
 /// The first byte of an uncompressed point.
 const UNCOMPRESSED: u8 = 4;
 
-/// ecdsa-with-SHA256 and ecdsa-with-SHA384.
-const WITH_SHA256: [u8; 8] = [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
-const WITH_SHA384: [u8; 8] = [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03];
+/// The algorithms ecdsa-with-SHA256 and ecdsa-with-SHA384 in DER, without parameters, but for the last byte.
+const ECDSA_WITH: [u8; 11] = [0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03];
 
 /// Bytes that are no public key of the one kind that is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,7 +72,7 @@ impl PublicKey {
 
     /// Whether the key's owner signed the message.
     pub(crate) fn signed(&self, scheme: Scheme, message: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(scheme.0, &self.0).verify(message, signature).is_ok()
+        UnparsedPublicKey::new(scheme.verification, &self.0).verify(message, signature).is_ok()
     }
 }
 
@@ -113,16 +112,39 @@ impl fmt::Debug for KeyDigest {
 
 /// How something was signed by a P-256 key.
 #[derive(Clone, Copy)]
-pub(crate) struct Scheme(&'static EcdsaVerificationAlgorithm);
+pub(crate) struct Scheme {
+    verification: &'static EcdsaVerificationAlgorithm,
+    last: u8,
+}
 
 impl Scheme {
     /// Takes ECDSA with SHA-256 or SHA-384, without parameters.
     pub(crate) fn of(algorithm: &AlgorithmIdentifier<'_>) -> Option<Self> {
-        let name = algorithm.algorithm.as_bytes();
-        let known =
-            [(WITH_SHA256, &ECDSA_P256_SHA256_ASN1), (WITH_SHA384, &ECDSA_P256_SHA384_ASN1)];
-        let found = known.into_iter().find(|(known, _)| known == name)?.1;
-        algorithm.parameters.is_none().then_some(Self(found))
+        let [_, _, _, _, name @ ..] = ECDSA_WITH;
+        let last = match algorithm.algorithm.as_bytes().strip_prefix(&name)? {
+            [last] if algorithm.parameters.is_none() => *last,
+            _ => return None,
+        };
+        let verification = match last {
+            2 => &ECDSA_P256_SHA256_ASN1,
+            3 => &ECDSA_P256_SHA384_ASN1,
+            _ => return None,
+        };
+        Some(Self { verification, last })
+    }
+
+    /// Whether that is all there is: what is signed, the algorithm, and the signature, each in its one form.
+    /// The parser is not strict about the latter two, which no signature covers.
+    pub(crate) fn frames(self, whole: &[u8], signed: &[u8], signature: &[u8]) -> bool {
+        // With the byte that says that no bits are unused. A signature has 72 bytes at most.
+        let Some(length) =
+            u8::try_from(signature.len()).ok().and_then(|bytes| bytes.checked_add(1))
+        else {
+            return false;
+        };
+        let tail = [&ECDSA_WITH[..], &[self.last, 3, length, 0], signature].concat();
+        let head = whole.strip_suffix(tail.as_slice()).and_then(|rest| rest.strip_suffix(signed));
+        length < 0x80 && head.is_some_and(|head| head.first() == Some(&0x30))
     }
 }
 

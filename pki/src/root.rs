@@ -61,8 +61,8 @@ pub fn issue_root(plan: &RootPlan<'_>, key: &SigningKey<'_>) -> Result<String, R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture;
     use crate::key::KeyDocument;
+    use crate::tests::fixture;
     use ring::rand::SystemRandom;
 
     #[test]

@@ -1,5 +1,6 @@
 //! For tests: a cluster's root, its nodes' certificates, and such as nobody would issue.
 
+use rcgen::{CertificateParams, Issuer};
 use ring::digest;
 use ring::rand::SystemRandom;
 
@@ -16,6 +17,8 @@ pub(crate) const NODE: &str = "n0de56789abcdefghijklmnop";
 pub(crate) const NOW: u64 = 1_800_000_000;
 pub(crate) const HOUR: u64 = 3_600;
 pub(crate) const DAY: u64 = 24 * HOUR;
+/// When the root ends.
+pub(crate) const ROOT_END: u64 = NOW + 3_650 * DAY;
 
 /// A key of tests alone: PKCS #8, in hexadecimal.
 pub(crate) const KEY: &str = concat!(
@@ -46,15 +49,37 @@ pub(crate) struct Root {
 impl Root {
     pub(crate) fn new() -> Self {
         let key = new_key();
-        let plan =
-            RootPlan { cluster: CLUSTER, generation: 1, now_secs: NOW, serial: [9; SERIAL_BYTES] };
-        Self { pem: issue_root(&plan, &key).unwrap(), key }
+        Self { pem: root_at(&key, NOW), key }
     }
 
     /// An honest certificate.
     pub(crate) fn leaf(&self, plan: &LeafPlan<'_>, public: &PublicKey) -> Vec<u8> {
         only(&leaf::issue_leaf(plan, public, &self.pem, &self.key).unwrap())
     }
+
+    /// A manager's certificate with something changed.
+    pub(crate) fn forge(&self, change: impl FnOnce(&mut CertificateParams)) -> Vec<u8> {
+        let public = new_key().public_key();
+        let mut params = leaf::params(&plan(Role::Manager), &public, NOW + DAY).unwrap();
+        change(&mut params);
+        self.sign(&params, &public)
+    }
+
+    pub(crate) fn sign(
+        &self,
+        params: &CertificateParams,
+        public: &impl rcgen::PublicKeyData,
+    ) -> Vec<u8> {
+        let root = only(&self.pem);
+        let issuer = Issuer::from_ca_cert_der(&root.as_slice().into(), &self.key).unwrap();
+        params.signed_by(public, &issuer).unwrap().der().to_vec()
+    }
+}
+
+/// A root certificate for a key, made at some time.
+pub(crate) fn root_at(key: &SigningKey<'_>, now_secs: u64) -> String {
+    let plan = RootPlan { cluster: CLUSTER, generation: 1, now_secs, serial: [9; SERIAL_BYTES] };
+    issue_root(&plan, key).unwrap()
 }
 
 /// What is asked for in most tests.
@@ -74,6 +99,21 @@ pub(crate) fn only(pem: &str) -> Vec<u8> {
     let mut all = pem_to_der(pem).unwrap();
     assert_eq!(all.len(), 1, "{pem}");
     all.remove(0)
+}
+
+/// A certificate as PEM.
+pub(crate) fn to_pem(der: &[u8]) -> String {
+    let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in der.chunks(3) {
+        let at = |place: usize| u32::from(three.get(place).copied().unwrap_or_default());
+        let number = at(0) << 16 | at(1) << 8 | at(2);
+        for place in 0..4 {
+            let digit = usize::try_from(number >> (18 - 6 * place) & 63).unwrap();
+            text.push(if place <= three.len() { char::from(digits[digit]) } else { '=' });
+        }
+    }
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
 
 /// Length and digest of what is signed in a certificate. The signature behind it is random.
