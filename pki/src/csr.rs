@@ -8,7 +8,7 @@ use crate::key::SigningKey;
 use crate::pem::{self, PemError};
 use crate::public::{PublicKey, PublicKeyError, Scheme};
 
-/// The largest request that is looked at. A stock engine's has some 500 bytes.
+/// The largest request that is looked at. One with a subject and names has some 600 bytes.
 pub const CSR_BYTES_MAX: usize = 4_096;
 
 const KIND: &str = "CERTIFICATE REQUEST";
