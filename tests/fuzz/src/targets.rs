@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use pki::csr::{self, CSR_BYTES_MAX};
+use pki::identity::Claim;
 use pki::token::JoinToken;
 use tests::disk::{FaultyDisk, Image};
 use vault::disk::diskkey::DiskKey;
@@ -19,7 +21,9 @@ use vault_core::name::{SecretName, ServiceName, Target};
 pub type Hostile = fn(&[u8]);
 
 /// Every target with its name, and the golden vectors that it starts from.
-pub const ALL: [(&str, Hostile, &[&str]); 9] = [
+pub const ALL: [(&str, Hostile, &[&str]); 11] = [
+    ("certificate", certificate, &[]),
+    ("csr", request, &[]),
     ("disk_key", disk_key, &["disk-key"]),
     ("join_token", join_token, &[]),
     ("keyring", keyring, &["keyring", "sealed-file"]),
@@ -93,6 +97,24 @@ pub fn join_token(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(token) = JoinToken::parse(text) {
         assert_eq!(token.to_text().as_str(), text);
+    }
+}
+
+/// A node's certificate that nobody has looked at yet.
+pub fn certificate(data: &[u8]) {
+    if let Ok(claim) = Claim::of(data) {
+        for id in [&claim.cluster, &claim.node] {
+            assert!(id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()));
+            assert!(data.windows(id.len()).any(|window| window == id.as_bytes()));
+        }
+        assert!(claim.not_before_secs <= claim.not_after_secs);
+    }
+}
+
+/// A request for a certificate, in DER or PEM. None gets through but those of the corpus.
+pub fn request(data: &[u8]) {
+    if csr::read(data).is_ok() {
+        assert!(data.len() <= CSR_BYTES_MAX);
     }
 }
 
