@@ -16,7 +16,7 @@ use crate::address::{self, AddressError};
 use crate::agent::{self, Delivery, Logs, Setup};
 use crate::manager::{self, FoundError, Founding, Limits, Manager, ManagerError, ValueError};
 use crate::raft::View;
-use crate::{rotation, scheduler};
+use crate::{level, rotation, scheduler};
 
 /// What the daemon was started with.
 pub struct Config {
@@ -124,6 +124,7 @@ impl Daemon {
             hide,
         };
         tokio::spawn(scheduler::schedule(Arc::clone(&manager)));
+        tokio::spawn(level::follow_members(Arc::clone(&manager)));
         let rotation = manager.rotation();
         tokio::spawn(rotation::rotate_when_asked(Arc::clone(&manager), rotation));
         let agent = agent::serve(Arc::clone(&manager), setup, self.stop.subscribe());

@@ -14,6 +14,7 @@ pub mod entropy;
 pub mod events;
 pub mod home;
 pub mod keys;
+mod level;
 mod logging;
 pub mod manager;
 pub mod notify;

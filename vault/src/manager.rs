@@ -13,6 +13,7 @@ use vault_core::cluster::Cluster;
 use vault_core::command::{
     Action, Actor, Command, NewObject, NewVersion, Outcome, Refusal, UpdateObject,
 };
+use vault_core::feature::{self, LevelTooLow};
 use vault_core::id::{NodeId, ObjectId, ServiceId};
 use vault_core::labels::Labels;
 use vault_core::name::SecretName;
@@ -83,6 +84,8 @@ pub enum CallError {
         "the disk is nearly full: {free} bytes are free, {reserve} are kept in reserve. Reads go on; writes do again once there is room"
     )]
     DiskFull { free: u64, reserve: u64 },
+    #[error(transparent)]
+    Level(#[from] LevelTooLow),
     #[error(transparent)]
     Keys(#[from] KeyChangeError),
 }
@@ -255,6 +258,8 @@ impl Manager {
         if let Some(free) = self.space.short() {
             return Err(CallError::DiskFull { free, reserve: RESERVE_BYTES });
         }
+        // The level only rises: what a view allows stays allowed.
+        feature::permit(feature::since(&action), self.consensus.view().state.level())?;
         let Asked { actor, request, is_logged } = asked;
         let command = Command { at: clock::now(), request, actor, action };
         let (index, outcome) = self.consensus.propose(command).await?;

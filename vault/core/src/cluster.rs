@@ -1,5 +1,6 @@
 //! The cluster itself: its identity, its root certificate and its join tokens' secrets, sealed.
 
+use crate::feature::Level;
 use crate::id::{ClusterId, ObjectId};
 use crate::seal::{Kind, Place, Sealed};
 use crate::versioned::Meta;
@@ -14,6 +15,10 @@ pub struct Cluster {
     pub root_key: Sealed,
     pub worker_token: Sealed,
     pub manager_token: Sealed,
+    /// Only rises.
+    pub level: Level,
+    /// The version of `cofferd` that raised it last; empty at the first level.
+    pub level_version: String,
 }
 
 impl Cluster {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::cluster::Cluster;
 use crate::event::Event;
+use crate::feature::Level;
 use crate::id::{NodeId, ObjectId, ServiceId, TaskId};
 use crate::labels::Labels;
 use crate::name::SecretName;
@@ -64,6 +65,8 @@ pub enum Action {
     UseEpoch(Epoch),
     /// The same values under a newer data key. Those that changed meanwhile are passed over.
     Reseal(Vec<Resealed>),
+    /// Every member can follow: newer commands may be proposed from now on.
+    RaiseLevel(RaiseLevel),
 }
 
 impl Action {
@@ -78,9 +81,11 @@ impl Action {
             Self::Remove(_, id) | Self::DestroyVersion(_, id, _) => vec![*id],
             Self::Update(_, update) => vec![update.id],
             Self::CreateService(id, _) | Self::RemoveService(id) => vec![id.object()],
-            Self::ChangeTasks(_) | Self::ReportTasks(..) | Self::UseEpoch(_) | Self::Reseal(_) => {
-                Vec::new()
-            }
+            Self::ChangeTasks(_)
+            | Self::ReportTasks(..)
+            | Self::UseEpoch(_)
+            | Self::Reseal(_)
+            | Self::RaiseLevel(_) => Vec::new(),
         }
     }
 }
@@ -90,6 +95,14 @@ impl Action {
 pub struct CreateCluster {
     pub cluster: Cluster,
     pub node: Node,
+}
+
+/// A step up of the feature level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RaiseLevel {
+    pub level: Level,
+    /// The version of `cofferd` that proposed it: what a node that cannot follow is told to run.
+    pub version: String,
 }
 
 /// A new secret or config with its first version.

@@ -17,6 +17,7 @@ pub mod access;
 pub mod cluster;
 pub mod command;
 pub mod event;
+pub mod feature;
 pub mod filter;
 pub mod id;
 pub mod labels;

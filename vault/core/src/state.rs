@@ -8,7 +8,8 @@ use imbl::{OrdMap, OrdSet};
 
 use crate::cluster::Cluster;
 use crate::command::{
-    Action, Applied, Command, CreateCluster, ObjectKind, Outcome, Refusal, TaskChange, TaskReport,
+    Action, Applied, Command, CreateCluster, ObjectKind, Outcome, RaiseLevel, Refusal, TaskChange,
+    TaskReport,
 };
 use crate::event::{Event, EventAction};
 use crate::id::{NodeId, ObjectId, ServiceId};
@@ -158,6 +159,10 @@ impl State {
                 }
                 Ok(Outcome::Done)
             }
+            Action::RaiseLevel(raise) => {
+                self.raise_level(stamp, raise);
+                Ok(Outcome::Done)
+            }
         }
     }
 
@@ -177,6 +182,20 @@ impl State {
         self.nodes.insert(node.id, Arc::new(Node { meta: stamp.meta(), ..node }));
         self.workload_index = stamp.index;
         Ok(Outcome::Created(vec![id]))
+    }
+
+    /// A step to where the cluster is already, or down, is passed over.
+    fn raise_level(&mut self, stamp: &mut Stamp, raise: RaiseLevel) {
+        let RaiseLevel { level, version: level_version } = raise;
+        let Some(cluster) = self.cluster.as_ref().filter(|cluster| cluster.level < level) else {
+            return;
+        };
+        let mut meta = cluster.meta;
+        (meta.version_index, meta.updated_at) = (stamp.index, stamp.at);
+        let id = cluster.id.object();
+        let raised = Cluster { meta, level, level_version, ..Cluster::clone(cluster) };
+        self.cluster = Some(Arc::new(raised));
+        stamp.event(ObjectKind::Cluster, EventAction::Update, id, "default");
     }
 
     fn create_service(

@@ -12,6 +12,7 @@ use pki::root::{RootError, RootPlan, issue_root};
 use pki::token::TokenSecret;
 use vault_core::cluster::Cluster;
 use vault_core::command::{Action, CreateCluster};
+use vault_core::feature::Level;
 use vault_core::id::{ClusterId, NodeId};
 use vault_core::node::{Availability, Node, Role};
 use vault_core::seal::{Kind, Plaintext, Sealed, seal};
@@ -147,6 +148,8 @@ fn first_entry(
         root_key: own(Kind::RootKey, document.expose()),
         worker_token: token(Kind::WorkerToken),
         manager_token: token(Kind::ManagerToken),
+        level: Level::FIRST,
+        level_version: String::new(),
     };
     let node = Node {
         id: membership.node,

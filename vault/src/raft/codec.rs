@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use prost::Message;
 use proto::stored;
+use vault_core::feature::Level;
 use vault_core::id::IdError;
 use vault_core::labels::LabelsError;
 use vault_core::name::{NameError, TargetError};
@@ -18,6 +19,8 @@ use vault_core::versioned::{VersionLabelError, VersionLimitError};
 use super::types::{Member, Membership, Payload, Proposal};
 
 pub(super) use object::{record_of, records_of, restore};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Stored bytes that do not read as what they should be.
 #[derive(Debug, thiserror::Error)]
@@ -28,8 +31,15 @@ pub enum CodecError {
     Missing { field: &'static str },
     #[error("{field} is out of its range")]
     Range { field: &'static str },
-    #[error("an action that this version does not know: it was written by a newer one")]
+    #[error(
+        "cofferd {VERSION} does not know what stands there: a newer version wrote it. Run the version that the other managers run, or a newer one, on this node"
+    )]
     UnknownAction,
+    #[error(
+        "it needs feature level {needed}{}; this is cofferd {VERSION}, which knows {known}. Run the newer version on this node",
+        known_to(.version)
+    )]
+    NewerLevel { needed: Level, known: Level, version: String },
     #[error("id")]
     Id(#[from] IdError),
     #[error("name")]
@@ -42,6 +52,25 @@ pub enum CodecError {
     VersionLabel(#[from] VersionLabelError),
     #[error("version limit")]
     VersionLimit(#[from] VersionLimitError),
+}
+
+/// Who knows the level, if it was told.
+fn known_to(version: &str) -> String {
+    if version.is_empty() { String::new() } else { format!(" of cofferd {version}") }
+}
+
+/// A level as it is stored: the first one is not written, so that older bytes mean the same.
+fn level_to(level: Level) -> u32 {
+    if level == Level::FIRST { 0 } else { level.0 }
+}
+
+/// Takes a level that this program knows; `version` knows it in any case.
+fn level_from(stored: u32, version: &str, known: Level) -> Result<Level, CodecError> {
+    let needed = Level(stored).max(Level::FIRST);
+    if needed > known {
+        return Err(CodecError::NewerLevel { needed, known, version: version.to_owned() });
+    }
+    Ok(needed)
 }
 
 /// The value of a field that must be there.
@@ -65,11 +94,16 @@ pub(super) fn encode_payload(payload: &Payload) -> Vec<u8> {
 
 /// Reads an entry's payload.
 pub(super) fn decode_payload(bytes: &[u8]) -> Result<Payload, CodecError> {
+    decode_payload_up_to(Level::KNOWN, bytes)
+}
+
+/// The same, of a program that knows this level.
+fn decode_payload_up_to(known: Level, bytes: &[u8]) -> Result<Payload, CodecError> {
     let entry = stored::Entry::decode(bytes)?;
     Ok(match entry.payload.ok_or(CodecError::UnknownAction)? {
         stored::entry::Payload::Blank(_) => Payload::Blank,
         stored::entry::Payload::Command(command) => {
-            Payload::Normal(Proposal(Arc::new(command::from_stored(command)?)))
+            Payload::Normal(Proposal(Arc::new(command::from_stored(command, known)?)))
         }
         stored::entry::Payload::Membership(membership) => {
             Payload::Membership(membership_from(Some(membership))?)

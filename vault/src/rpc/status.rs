@@ -55,6 +55,9 @@ fn of_manager_call(error: &manager::CallError) -> Status {
         manager::CallError::MemoryBudget { .. } | manager::CallError::DiskFull { .. } => {
             Status::new(Code::ResourceExhausted, error.to_string())
         }
+        manager::CallError::Level(error) => {
+            Status::new(Code::FailedPrecondition, error.to_string())
+        }
         manager::CallError::Keys(error) => Status::new(Code::Internal, chain(error)),
     }
 }

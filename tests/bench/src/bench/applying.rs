@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use vault_core::cluster::Cluster;
 use vault_core::command::{Action, Command, CreateCluster, NewObject, Outcome};
+use vault_core::feature::Level;
 use vault_core::id::{ClusterId, NodeId, ObjectId};
 use vault_core::labels::Labels;
 use vault_core::name::SecretName;
@@ -113,6 +114,8 @@ fn cluster() -> Action {
         root_key: sealed(32),
         worker_token: sealed(32),
         manager_token: sealed(32),
+        level: Level::FIRST,
+        level_version: String::new(),
     };
     let node = Node {
         id: NodeId::from_entropy([2; 17]),

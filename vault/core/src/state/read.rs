@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{State, Tasks, Values};
 use crate::cluster::Cluster;
+use crate::feature::Level;
 use crate::id::NodeId;
 use crate::node::Node;
 use crate::request::Requests;
@@ -32,6 +33,11 @@ impl State {
     /// The cluster, once there is one.
     pub fn cluster(&self) -> Option<&Arc<Cluster>> {
         self.cluster.as_ref()
+    }
+
+    /// Which commands every member knows.
+    pub fn level(&self) -> Level {
+        self.cluster.as_ref().map_or(Level::FIRST, |cluster| cluster.level)
     }
 
     /// All nodes, ordered by ID.

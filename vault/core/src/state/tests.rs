@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::command::Refusal;
-use crate::command::{NewObject, NewVersion, Resealed, SealedAt, UpdateObject};
+use crate::command::{NewObject, NewVersion, RaiseLevel, Resealed, SealedAt, UpdateObject};
+use crate::feature::Level;
 use crate::id::{ClusterId, ENTROPY_BYTES};
 use crate::labels::Labels;
 use crate::name::SecretName;
@@ -55,6 +56,8 @@ pub(crate) fn create_cluster() -> Action {
         root_key: sealed(),
         worker_token: sealed(),
         manager_token: sealed(),
+        level: Level::FIRST,
+        level_version: String::new(),
     };
     let node = Node {
         id: NodeId::from_entropy(entropy(2)),
@@ -407,4 +410,25 @@ fn nothing_new_comes_under_a_key_that_is_going_to_be_destroyed() {
     let again = NewObject { sealed, ..new_secret(6, "b") };
     let made = state.run(6, send(Action::Create(Class::Secret, vec![again])));
     assert_eq!(made, Outcome::Created(vec![id(6)]), "the same request, sealed anew");
+}
+
+#[test]
+fn the_feature_level_only_rises_and_says_which_version_raised_it() {
+    let mut state = cluster();
+    assert_eq!(state.level(), Level::FIRST);
+    let raise = |level, version: &str| {
+        Action::RaiseLevel(RaiseLevel { level: Level(level), version: version.into() })
+    };
+    for (index, level, version, expected) in [
+        (2, 3, "0.3.0", (3, "0.3.0")),
+        (3, 2, "0.2.0", (3, "0.3.0")),
+        (4, 3, "0.3.1", (3, "0.3.0")),
+    ] {
+        let applied = state.apply(index, at(30, raise(level, version)));
+        assert_eq!(applied.outcome, Outcome::Done, "{level}");
+        assert_eq!(applied.events.len(), usize::from(index == 2), "{level}");
+        let cluster = state.cluster().unwrap();
+        assert_eq!((cluster.level.0, cluster.level_version.as_str()), expected, "{level}");
+    }
+    assert_eq!(state.cluster().unwrap().meta.version_index, 2);
 }

@@ -2,9 +2,10 @@
 
 use proto::stored::{self, command::Action as Stored};
 use vault_core::command::{
-    Action, Actor, Command, CreateCluster, NewObject, NewVersion, Resealed, SealedAt, TaskChange,
-    TaskReport, UpdateObject,
+    Action, Actor, Command, CreateCluster, NewObject, NewVersion, RaiseLevel, Resealed, SealedAt,
+    TaskChange, TaskReport, UpdateObject,
 };
+use vault_core::feature::{Level, needed_to_apply};
 use vault_core::id::{NodeId, ObjectId, ServiceId, TaskId};
 use vault_core::labels::Labels;
 use vault_core::name::SecretName;
@@ -18,7 +19,7 @@ use super::object::{
     class_from, class_to, cluster_from, cluster_to, node_from, node_to, sealed_from, sealed_to,
     spec_from, spec_to, status_from, status_to,
 };
-use super::{CodecError, needed};
+use super::{CodecError, level_from, level_to, needed};
 
 pub(super) fn to_stored(command: &Command) -> stored::Command {
     stored::Command {
@@ -29,6 +30,7 @@ pub(super) fn to_stored(command: &Command) -> stored::Command {
             pid: actor.pid,
             call: u32::from(actor.call),
         }),
+        level: level_to(needed_to_apply(&command.action)),
         action: Some(action_to(&command.action)),
     }
 }
@@ -94,10 +96,21 @@ fn action_to(action: &Action) -> Stored {
         Action::Reseal(values) => {
             Stored::Reseal(stored::Reseal { values: values.iter().map(resealed_to).collect() })
         }
+        Action::RaiseLevel(raise) => Stored::RaiseLevel(stored::RaiseLevel {
+            level: raise.level.0,
+            version: raise.version.clone(),
+        }),
     }
 }
 
-pub(super) fn from_stored(command: stored::Command) -> Result<Command, CodecError> {
+/// Reads a command of which a program of level `known` has seen no later one.
+pub(super) fn from_stored(command: stored::Command, known: Level) -> Result<Command, CodecError> {
+    let raised_by = match &command.action {
+        Some(Stored::RaiseLevel(raise)) => raise.version.as_str(),
+        _ => "",
+    };
+    // Before anything else of it: what it means is only known from this level on.
+    level_from(command.level, raised_by, known)?;
     let actor = command.actor.map(|actor| {
         let call = actor.call.try_into().map_err(|_| CodecError::Range { field: "call" })?;
         Ok::<_, CodecError>(Actor { uid: actor.uid, pid: actor.pid, call })
@@ -106,11 +119,11 @@ pub(super) fn from_stored(command: stored::Command) -> Result<Command, CodecErro
         at: Timestamp::from_nanos(command.at),
         request: request_from(&command.request)?,
         actor: actor.transpose()?,
-        action: action_from(command.action.ok_or(CodecError::UnknownAction)?)?,
+        action: action_from(command.action.ok_or(CodecError::UnknownAction)?, known)?,
     })
 }
 
-fn action_from(action: Stored) -> Result<Action, CodecError> {
+fn action_from(action: Stored, known: Level) -> Result<Action, CodecError> {
     Ok(match action {
         Stored::CreateCluster(first) => Action::CreateCluster(Box::new(CreateCluster {
             cluster: cluster_from(needed("cluster", first.cluster)?)?,
@@ -150,6 +163,10 @@ fn action_from(action: Stored) -> Result<Action, CodecError> {
         }
         Stored::UseEpoch(epoch) => Action::UseEpoch(Epoch(epoch)),
         Stored::Reseal(reseal) => Action::Reseal(all(reseal.values, resealed_from)?),
+        Stored::RaiseLevel(raise) => {
+            let level = level_from(raise.level, &raise.version, known)?;
+            Action::RaiseLevel(RaiseLevel { level, version: raise.version })
+        }
     })
 }
 

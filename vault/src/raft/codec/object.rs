@@ -3,6 +3,7 @@
 use prost::Message;
 use proto::stored::{self, snapshot_record::Record};
 use vault_core::cluster::Cluster;
+use vault_core::feature::Level;
 use vault_core::id::{ClusterId, NodeId, ObjectId, ServiceId, TaskId};
 use vault_core::labels::Labels;
 use vault_core::name::{SecretName, ServiceName, Target};
@@ -19,7 +20,7 @@ use vault_core::versioned::{
 
 use super::command::state_from;
 use super::outcome::{outcome_from, outcome_to};
-use super::{CodecError, needed};
+use super::{CodecError, level_from, level_to, needed};
 
 /// The objects of a state, as records of a snapshot.
 pub(in crate::raft) fn records_of(state: &State) -> impl Iterator<Item = Record> {
@@ -109,10 +110,14 @@ pub(super) fn cluster_to(cluster: &Cluster) -> stored::Cluster {
         root_key: Some(sealed_to(&cluster.root_key)),
         worker_token: Some(sealed_to(&cluster.worker_token)),
         manager_token: Some(sealed_to(&cluster.manager_token)),
+        level: level_to(cluster.level),
+        level_version: cluster.level_version.clone(),
     }
 }
 
 pub(super) fn cluster_from(cluster: stored::Cluster) -> Result<Cluster, CodecError> {
+    // First: what else stands in it may mean something that only a newer version knows.
+    let level = level_from(cluster.level, &cluster.level_version, Level::KNOWN)?;
     Ok(Cluster {
         id: ClusterId::parse(&cluster.id)?,
         meta: meta_from(cluster.meta)?,
@@ -120,6 +125,8 @@ pub(super) fn cluster_from(cluster: stored::Cluster) -> Result<Cluster, CodecErr
         root_key: sealed_from(cluster.root_key)?,
         worker_token: sealed_from(cluster.worker_token)?,
         manager_token: sealed_from(cluster.manager_token)?,
+        level,
+        level_version: cluster.level_version,
     })
 }
 

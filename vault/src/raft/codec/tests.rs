@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use vault_core::cluster::Cluster;
 use vault_core::command::{
-    Action, Actor, Command, CreateCluster, NewObject, NewVersion, ObjectKind, Outcome, Refusal,
-    Resealed, SealedAt, TaskChange, TaskReport, UpdateObject,
+    Action, Actor, Command, CreateCluster, NewObject, NewVersion, ObjectKind, Outcome, RaiseLevel,
+    Refusal, Resealed, SealedAt, TaskChange, TaskReport, UpdateObject,
 };
+use vault_core::feature::Level;
 use vault_core::id::{ClusterId, NodeId, ObjectId, ServiceId, TaskId};
 use vault_core::labels::Labels;
 use vault_core::name::{SecretName, ServiceName, Target};
@@ -49,6 +50,8 @@ fn create_cluster() -> CreateCluster {
             root_key: sealed(1),
             worker_token: sealed(2),
             manager_token: sealed(3),
+            level: Level::FIRST,
+            level_version: String::new(),
         },
         node: Node {
             id: NodeId::from_entropy([2; 17]),
@@ -156,7 +159,12 @@ fn every_payload_reads_as_it_was_written_and_is_written_as_it_always_was() {
     let members = BTreeMap::from([(1, member)]);
     let membership = Membership::new(vec![BTreeSet::from([1])], members).unwrap();
     let commands = actions().into_iter().map(|(name, action)| (name, payload(action)));
-    let own = [("blank", Payload::Blank), ("membership", Payload::Membership(membership))];
+    let raise = RaiseLevel { level: Level::FIRST, version: "0.1.0".into() };
+    let own = [
+        ("blank", Payload::Blank),
+        ("membership", Payload::Membership(membership)),
+        ("raise-level", payload(Action::RaiseLevel(raise))),
+    ];
     for (name, payload) in commands.chain(own) {
         let bytes = encode_payload(&payload);
         assert_eq!(decode_payload(&bytes).unwrap(), payload, "{name}");
@@ -171,6 +179,42 @@ fn an_action_of_a_newer_version_stops_rather_than_being_skipped() {
     for bytes in [unknown_action.as_slice(), &[], &[0x7a, 0]] {
         assert!(matches!(decode_payload(bytes), Err(CodecError::UnknownAction)), "{bytes:?}");
     }
+}
+
+/// A command as a program of a later level writes it.
+fn newer(level: u32, action: Action) -> Vec<u8> {
+    let Payload::Normal(Proposal(command)) = payload(action) else { unreachable!() };
+    let command = stored::Command { level, ..command::to_stored(&command) };
+    let payload = Some(stored::entry::Payload::Command(command));
+    stored::Entry { payload }.encode_to_vec()
+}
+
+#[test]
+fn a_command_of_a_newer_level_stops_and_says_what_is_needed() {
+    let bytes = newer(2, Action::UseEpoch(Epoch(2)));
+    let said = decode_payload(&bytes).unwrap_err().to_string();
+    assert!(said.contains("feature level 2;") && said.contains("knows 1"), "{said}");
+    let next = decode_payload_up_to(Level(2), &bytes).unwrap();
+    assert_eq!(next, payload(Action::UseEpoch(Epoch(2))), "a program that knows it goes on");
+    decode_payload(&newer(1, Action::UseEpoch(Epoch(2)))).unwrap();
+}
+
+#[test]
+fn a_step_up_that_a_program_cannot_follow_stops_it_and_names_the_version() {
+    let raise = Action::RaiseLevel(RaiseLevel { level: Level(2), version: "0.9.0".into() });
+    let bytes = encode_payload(&payload(raise.clone()));
+    let said = decode_payload(&bytes).unwrap_err().to_string();
+    assert!(said.contains("feature level 2 of cofferd 0.9.0"), "{said}");
+    assert_eq!(decode_payload_up_to(Level(2), &bytes).unwrap(), payload(raise));
+}
+
+#[test]
+fn a_cluster_of_a_newer_level_is_not_taken_up_and_names_the_version() {
+    let mut cluster = object::cluster_to(&create_cluster().cluster);
+    assert_eq!(object::cluster_from(cluster.clone()).unwrap().level, Level::FIRST);
+    (cluster.level, cluster.level_version) = (2, "0.9.0".into());
+    let said = object::cluster_from(cluster).unwrap_err().to_string();
+    assert!(said.contains("feature level 2 of cofferd 0.9.0"), "{said}");
 }
 
 #[test]
