@@ -21,12 +21,13 @@ use vault_core::request::RequestId;
 use vault_core::seal::{Kind, OpenError, Place, Plaintext, open, open_into, seal};
 use vault_core::service::ServiceSpec;
 use vault_core::state::State;
+use vault_core::time::Timestamp;
 use vault_core::versioned::{Class, Version, VersionLabel, VersionLimit, VersionRef, Versioned};
 use vault_memory::{GuardError, Guarded};
 use zeroize::Zeroizing;
 
 use crate::audit::Audit;
-use crate::clock;
+use crate::clock::Stamps;
 use crate::disk::diskkey::{self, DiskKey, DiskKeyError};
 use crate::disk::folder::{Folder, RealFolder};
 use crate::disk::keyring::{self, Keyring, KeyringError};
@@ -151,6 +152,7 @@ pub struct Manager {
     audit: Audit,
     space: Space,
     memory_budget: u64,
+    stamps: Stamps,
     /// Wakes the rotation of the data key.
     rotation: Arc<Notify>,
 }
@@ -216,7 +218,8 @@ impl Manager {
         .await?;
         let rotation = Arc::new(Notify::new());
         let Limits { memory_budget, space, .. } = limits;
-        Ok(Self { membership, keys, consensus, audit, space, memory_budget, rotation })
+        let stamps = Stamps::default();
+        Ok(Self { membership, keys, consensus, audit, space, memory_budget, stamps, rotation })
     }
 
     /// This node's ID.
@@ -244,6 +247,11 @@ impl Manager {
         Arc::clone(&self.rotation)
     }
 
+    /// The time now, as a command is stamped with it.
+    pub fn now(&self) -> Timestamp {
+        self.stamps.next(self.consensus.clock())
+    }
+
     /// A view that reflects everything acknowledged before this call.
     pub async fn read(&self) -> Result<View, CallError> {
         Ok(self.consensus.read().await?)
@@ -259,9 +267,9 @@ impl Manager {
             return Err(CallError::DiskFull { free, reserve: RESERVE_BYTES });
         }
         // The level only rises: what a view allows stays allowed.
-        feature::permit(feature::since(&action), self.consensus.view().state.level())?;
+        feature::permit(feature::since(&action), self.consensus.level())?;
         let Asked { actor, request, is_logged } = asked;
-        let command = Command { at: clock::now(), request, actor, action };
+        let command = Command { at: self.now(), request, actor, action };
         let (index, outcome) = self.consensus.propose(command).await?;
         if let Some(is_logged) = is_logged {
             is_logged.store(true, Ordering::Relaxed);

@@ -21,7 +21,7 @@ pub(crate) async fn schedule(manager: Arc<Manager>) {
     loop {
         let view = views.borrow_and_update().clone();
         let mut fresh = || TaskId::from_entropy(entropy::random());
-        let now = clock::now().max(steady.now(view.state.clock()));
+        let now = manager.now().max(steady.now(view.state.clock()));
         let plan = plan(&view.state, now, &mut fresh);
         if !plan.changes.is_empty() {
             if let Err(error) = manager.act(Action::ChangeTasks(plan.changes)).await {

@@ -28,6 +28,7 @@ pub mod request;
 pub mod schedule;
 pub mod seal;
 pub mod service;
+pub mod stamp;
 pub mod state;
 pub mod table;
 pub mod task;

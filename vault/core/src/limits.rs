@@ -55,3 +55,11 @@ pub const RESTART_DELAY_NS: u64 = 5_000_000_000;
 pub const TASK_CHANGES_MAX: usize = 500;
 /// A task's last error, as kept in the state.
 pub const TASK_ERROR_BYTES_MAX: usize = 1_024;
+/// How far a stamp may run ahead of the time that really passed: clocks that are kept in step by NTP differ
+/// by less, and are moved by less at once.
+pub const STAMP_AHEAD_NS: u64 = 5_000_000_000;
+/// How long the clock of a lone manager must keep to a jump before stamps follow it: longer than a
+/// correction that is itself corrected.
+pub const CLOCK_JUMP_HOLDS_NS: u64 = 10_000_000_000;
+/// A clock that is further ahead of the last stamp at a start is named: nobody is down for a year.
+pub const CLOCK_AWAY_NS: u64 = 365 * 24 * 3_600 * 1_000_000_000;

@@ -10,7 +10,9 @@ use openraft::{Config, Raft, ReadPolicy, SnapshotPolicy};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use vault_core::command::{Command, Outcome};
+use vault_core::feature::Level;
 use vault_core::id::ClusterId;
+use vault_core::time::Timestamp;
 
 use super::housekeeping::keep_house;
 use super::machine::{Machine, RestoreError, Shelf, View};
@@ -157,6 +159,16 @@ impl Consensus {
     /// The newest view on this manager, however old it is.
     pub fn view(&self) -> View {
         self.views.borrow().clone()
+    }
+
+    /// The feature level, as of the newest view.
+    pub fn level(&self) -> Level {
+        self.views.borrow().state.level()
+    }
+
+    /// The latest stamp that was applied here.
+    pub fn clock(&self) -> Timestamp {
+        self.views.borrow().state.clock()
     }
 
     /// Told of every new view.
