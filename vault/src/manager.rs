@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 use vault_core::cluster::Cluster;
 use vault_core::command::{
-    Action, Actor, Command, NewObject, NewVersion, Outcome, Refusal, UpdateObject,
+    Action, Actor, Command, DestroyVersion, NewObject, NewVersion, Outcome, Refusal, UpdateObject,
 };
 use vault_core::feature::{self, LevelTooLow};
 use vault_core::id::{NodeId, ObjectId, ServiceId};
@@ -409,16 +409,17 @@ impl Manager {
         self.change(asked, ids.clone(), Action::Rollback(class, ids)).await
     }
 
-    /// Destroys one version.
+    /// Destroys one version; also from under the tasks that hold it, if it is forced.
     pub async fn destroy(
         &self,
         asked: Asked,
         class: Class,
         reference: &str,
-        number: u32,
+        (number, is_forced): (u32, bool),
     ) -> Result<Changed, CallError> {
         let id = lookup(&self.read().await?.state, class, reference)?.id;
-        self.change(asked, vec![id], Action::DestroyVersion(class, id, number)).await
+        let one = DestroyVersion { id, number, is_forced };
+        self.change(asked, vec![id], Action::DestroyVersion(class, one)).await
     }
 
     /// Changes labels or the version limit.

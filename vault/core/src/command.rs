@@ -13,7 +13,7 @@ use crate::request::RequestId;
 use crate::seal::{Epoch, Kind, Sealed};
 use crate::service::ServiceSpec;
 use crate::table::LookupError;
-use crate::task::{TaskState, TaskStatus};
+use crate::task::{Held, TaskState, TaskStatus};
 use crate::time::Timestamp;
 use crate::versioned::{Class, VersionLabel, VersionLimit, VersionRef};
 
@@ -53,7 +53,7 @@ pub enum Action {
     Activate(Class, Vec<(ObjectId, VersionRef)>),
     /// Makes what was `previous` current again, and the other way round. All or none.
     Rollback(Class, Vec<ObjectId>),
-    DestroyVersion(Class, ObjectId, u32),
+    DestroyVersion(Class, DestroyVersion),
     Update(Class, UpdateObject),
     CreateService(ServiceId, Box<ServiceSpec>),
     RemoveService(ServiceId),
@@ -78,7 +78,8 @@ impl Action {
             Self::Rotate(_, versions) => versions.iter().map(|version| version.id).collect(),
             Self::Activate(_, targets) => targets.iter().map(|(id, _)| *id).collect(),
             Self::Rollback(_, ids) => ids.clone(),
-            Self::Remove(_, id) | Self::DestroyVersion(_, id, _) => vec![*id],
+            Self::Remove(_, id) => vec![*id],
+            Self::DestroyVersion(_, one) => vec![one.id],
             Self::Update(_, update) => vec![update.id],
             Self::CreateService(id, _) | Self::RemoveService(id) => vec![id.object()],
             Self::ChangeTasks(_)
@@ -130,6 +131,15 @@ pub struct NewVersion {
     pub expected: Option<u64>,
 }
 
+/// One version whose value is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DestroyVersion {
+    pub id: ObjectId,
+    pub number: u32,
+    /// Also if tasks hold it. They keep what they have.
+    pub is_forced: bool,
+}
+
 /// Changes what is not a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpdateObject {
@@ -176,6 +186,8 @@ pub enum TaskChange {
 pub struct TaskReport {
     pub task: TaskId,
     pub status: TaskStatus,
+    /// All that it holds, if that changed.
+    pub held: Option<Vec<Held>>,
 }
 
 /// What applying a command gave.
@@ -223,10 +235,30 @@ pub enum Refusal {
     NoPrevious { kind: ObjectKind, name: SecretName },
     #[error("version {number} of {kind} '{name}' is {why}")]
     VersionNeeded { kind: ObjectKind, name: SecretName, number: u32, why: String },
+    #[error(
+        "version {number} of {kind} '{name}' is held by {}. Wait until they have switched, or destroy it with --force: they keep what they have",
+        holders_words(.holders, *.others)
+    )]
+    VersionHeld {
+        kind: ObjectKind,
+        name: SecretName,
+        number: u32,
+        holders: Vec<HolderName>,
+        /// Services that are not named here.
+        others: u64,
+    },
     #[error("{kind} '{name}' has as many version labels as are kept")]
     LabelsTooMany { kind: ObjectKind, name: SecretName },
     #[error("{kind} '{name}' is named twice in one request")]
     NamedTwice { kind: ObjectKind, name: SecretName },
+}
+
+/// A service of which tasks hold a version, and how many do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HolderName {
+    /// Its ID once it has no name any more.
+    pub service: String,
+    pub tasks: u64,
 }
 
 /// What kind of object a refusal or an event is about.
@@ -264,6 +296,18 @@ fn services_word(services: &[String]) -> &'static str {
     if services.len() == 1 { "service" } else { "services" }
 }
 
+/// `3 tasks: api (1), web (2)`.
+fn holders_words(holders: &[HolderName], others: u64) -> String {
+    let tasks = holders.iter().map(|holder| holder.tasks).fold(0, u64::saturating_add);
+    let named = holders.iter().map(|HolderName { service, tasks }| format!("{service} ({tasks})"));
+    let named = named.collect::<Vec<_>>().join(", ");
+    match (tasks, others) {
+        (1, 0) => format!("1 task: {named}"),
+        (_, 0) => format!("{tasks} tasks: {named}"),
+        (_, others) => format!("{tasks} tasks of {named}, and by {others} services more"),
+    }
+}
+
 impl Refusal {
     /// A reference that names no single object.
     pub fn lookup(kind: impl Into<ObjectKind>, reference: &str, failed: LookupError) -> Self {
@@ -288,6 +332,14 @@ mod tests {
             name: name.clone(),
             services: services.iter().map(ToString::to_string).collect(),
         };
+        let held = |holders: &[(&str, u64)], others| {
+            let holder = |(service, tasks): &(&str, u64)| HolderName {
+                service: (*service).to_owned(),
+                tasks: *tasks,
+            };
+            let (name, holders) = (name.clone(), holders.iter().map(holder).collect());
+            Refusal::VersionHeld { kind, name, number: 2, holders, others }
+        };
         let missing = |names: &[&str]| Refusal::GrantedSecretsMissing {
             names: names.iter().map(ToString::to_string).collect(),
         };
@@ -303,6 +355,16 @@ mod tests {
                 "secret X is ambiguous (2 matches found)",
             ),
             (Refusal::OutOfSequence, "update out of sequence"),
+            (
+                held(&[("web", 1)], 0),
+                "version 2 of secret 'N' is held by 1 task: web (1). Wait until they have switched, \
+                 or destroy it with --force: they keep what they have",
+            ),
+            (
+                held(&[("a", 1), ("b", 2)], 7),
+                "version 2 of secret 'N' is held by 3 tasks of a (1), b (2), and by 7 services more. \
+                 Wait until they have switched, or destroy it with --force: they keep what they have",
+            ),
         ] {
             assert_eq!(refusal.to_string(), text);
         }

@@ -53,6 +53,12 @@ pub const FILTERS_MAX: usize = 100;
 pub const RESTART_DELAY_NS: u64 = 5_000_000_000;
 /// Task changes in one command: bounds an entry of the log to about 100 KiB.
 pub const TASK_CHANGES_MAX: usize = 500;
+/// Services that a refusal names as holders of a version: a few lines of a terminal.
+pub const HOLDERS_NAMED_MAX: usize = 20;
+/// Held versions in one command of reports: some 300 KiB of log.
+pub const HELD_REPORTED_MAX: usize = 10_000;
+/// Holders that are shown of one object: a tenth of a page of a list.
+pub const HOLDERS_SHOWN_MAX: usize = 1_000;
 /// A task's last error, as kept in the state.
 pub const TASK_ERROR_BYTES_MAX: usize = 1_024;
 /// How far a stamp may run ahead of the time that really passed: clocks that are kept in step by NTP differ

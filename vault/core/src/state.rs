@@ -24,11 +24,13 @@ use crate::task::{Task, TaskState, TaskStatus};
 use crate::time::Timestamp;
 use crate::versioned::{Class, Meta, VersionRef, Versioned};
 
+mod held;
 mod read;
 mod restore;
 mod tasks;
 mod values;
 
+pub use held::Holder;
 pub use restore::Restoring;
 pub use tasks::Tasks;
 pub use values::Values;
@@ -131,9 +133,7 @@ impl State {
             Action::Rotate(class, versions) => self.rotate(stamp, class, versions),
             Action::Activate(class, targets) => self.activate(stamp, class, targets),
             Action::Rollback(class, ids) => self.rollback(stamp, class, ids),
-            Action::DestroyVersion(class, id, number) => {
-                self.destroy_version(stamp, class, id, number)
-            }
+            Action::DestroyVersion(class, one) => self.destroy_version(stamp, class, one),
             Action::Update(class, update) => self.update(stamp, class, update),
             Action::CreateService(id, spec) => self.create_service(stamp, id, *spec),
             Action::RemoveService(id) => self.remove_service(stamp, id),
@@ -262,8 +262,11 @@ impl State {
     fn change_task(&mut self, stamp: &mut Stamp, change: TaskChange) {
         match change {
             TaskChange::Create { id, service, slot, node } => {
-                let wanted = self.services.get(service.object()).map(|s| s.spec.replicas);
-                let fits = wanted.is_some_and(|replicas| (1..=replicas).contains(&slot));
+                let Some(spec) = self.services.get(service.object()).map(|s| &s.spec) else {
+                    return;
+                };
+                let fits = (1..=spec.replicas).contains(&slot);
+                let held = self.to_be_held(spec);
                 if !fits || !self.nodes.contains_key(&node) || self.tasks.get(id).is_some() {
                     return;
                 }
@@ -281,6 +284,7 @@ impl State {
                         exit_code: None,
                     },
                     desired: TaskState::Running,
+                    held,
                 });
             }
             TaskChange::Desire(id, desired) => {
@@ -301,16 +305,24 @@ impl State {
 
     /// A node speaks of its own tasks only, and a state only grows.
     fn report_task(&mut self, stamp: &mut Stamp, node: NodeId, report: TaskReport) {
-        let current = self
-            .tasks
-            .get(report.task)
-            .filter(|task| task.node == node && task.status.state < report.status.state);
-        let Some(task) = current else { return };
-        let mut status = TaskStatus { at: stamp.at, ..report.status };
-        let cut = status.error.floor_char_boundary(TASK_ERROR_BYTES_MAX);
-        status.error.truncate(cut);
-        self.tasks.insert(Task { status, ..Task::clone(task) });
-        self.workload_index = stamp.index;
+        let TaskReport { task, status, held } = report;
+        let known = self.tasks.get(task).filter(|task| task.node == node);
+        let Some(before) = known.filter(|task| task.status.state <= status.state) else { return };
+        let mut after = Task::clone(before);
+        if let Some(held) = held {
+            after.held = self.of_granted(before, held);
+        }
+        let has_moved = before.status.state < status.state;
+        if has_moved {
+            after.status = TaskStatus { at: stamp.at, ..status };
+            let cut = after.status.error.floor_char_boundary(TASK_ERROR_BYTES_MAX);
+            after.status.error.truncate(cut);
+            self.workload_index = stamp.index;
+        }
+        if after.status.state.has_ended() {
+            after.held.clear();
+        }
+        self.tasks.insert(after);
     }
 }
 

@@ -1,6 +1,6 @@
 //! A task: one instance of a service on one node, and how far it got.
 
-use crate::id::{NodeId, ServiceId, TaskId};
+use crate::id::{NodeId, ObjectId, ServiceId, TaskId};
 use crate::time::Timestamp;
 
 /// How far a task got. Swarm's states and numbers; a task's state only ever grows.
@@ -70,6 +70,13 @@ pub struct TaskStatus {
     pub exit_code: Option<i32>,
 }
 
+/// One version that a task has: in its files, or on its way there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Held {
+    pub object: ObjectId,
+    pub version: u32,
+}
+
 /// A task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
@@ -84,6 +91,8 @@ pub struct Task {
     pub status: TaskStatus,
     /// Running, Shutdown (to be stopped, kept as history) or Remove (to be stopped and forgotten).
     pub desired: TaskState,
+    /// Ordered, each once; empty once it has ended. As its node said last; until then what it was to get.
+    pub held: Vec<Held>,
 }
 
 #[cfg(test)]

@@ -248,12 +248,12 @@ impl Versioned {
         self.tags.retain(|_, at| *at != number);
     }
 
-    /// Drops the oldest versions past the limit, but none that is labelled or `is_pinned`.
-    pub(crate) fn drop_old(&mut self, is_pinned: impl Fn(u32) -> bool) {
+    /// Drops the oldest versions past the limit, but none that is labelled or `is_needed`.
+    pub(crate) fn drop_old(&mut self, is_needed: impl Fn(u32) -> bool) {
         let limit = usize::try_from(self.limit.versions()).unwrap_or(usize::MAX);
         let surplus = self.versions.len().saturating_sub(limit);
         let tags = &self.tags;
-        let free = |number: &u32| !tags.values().any(|at| at == number) && !is_pinned(*number);
+        let free = |number: &u32| !tags.values().any(|at| at == number) && !is_needed(*number);
         let numbers = self.versions.iter().map(|version| version.number);
         let old: Vec<u32> = numbers.filter(free).take(surplus).collect();
         self.versions.retain(|version| !old.contains(&version.number));

@@ -7,8 +7,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 use vault_core::command::{Action, TaskReport};
 use vault_core::id::TaskId;
-use vault_core::limits::TASK_CHANGES_MAX;
-use vault_core::task::{TaskState, TaskStatus};
+use vault_core::limits::{HELD_REPORTED_MAX, TASK_CHANGES_MAX};
+use vault_core::task::{Held, TaskState, TaskStatus};
 
 use crate::clock;
 use crate::manager::Manager;
@@ -35,18 +35,18 @@ impl Reports {
         Self(sender)
     }
 
-    pub(super) fn running(&self, task: TaskId) {
-        self.send(task, TaskState::Running, "", None);
+    /// The task runs, and holds just these.
+    pub(super) fn running(&self, task: TaskId, held: Vec<Held>) {
+        self.send(task, status(TaskState::Running, "", None), Some(held));
     }
 
     pub(super) fn ended(&self, task: TaskId, state: TaskState, error: &str, code: Option<i32>) {
-        self.send(task, state, error, code);
+        self.send(task, status(state, error, code), None);
     }
 
-    fn send(&self, task: TaskId, state: TaskState, error: &str, exit_code: Option<i32>) {
-        let status = TaskStatus { state, at: clock::now(), error: error.to_owned(), exit_code };
+    fn send(&self, task: TaskId, status: TaskStatus, held: Option<Vec<Held>>) {
         // The receiver goes only when the process does.
-        self.0.send(Item::Report(TaskReport { task, status })).ok();
+        self.0.send(Item::Report(TaskReport { task, status, held })).ok();
     }
 
     /// Returns once everything said so far was taken, or cannot be.
@@ -56,6 +56,10 @@ impl Reports {
             tokio::time::timeout(FLUSH_PATIENCE, flushed).await.ok();
         }
     }
+}
+
+fn status(state: TaskState, error: &str, exit_code: Option<i32>) -> TaskStatus {
+    TaskStatus { state, at: clock::now(), error: error.to_owned(), exit_code }
 }
 
 async fn forward(manager: Arc<Manager>, mut items: mpsc::UnboundedReceiver<Item>) {
@@ -69,7 +73,7 @@ async fn forward(manager: Arc<Manager>, mut items: mpsc::UnboundedReceiver<Item>
                 Item::Flush(done) => flushes.push(done),
             }
         }
-        if !reports.is_empty() {
+        for reports in bounded(reports) {
             propose(&manager, reports).await;
         }
         for done in flushes {
@@ -78,11 +82,59 @@ async fn forward(manager: Arc<Manager>, mut items: mpsc::UnboundedReceiver<Item>
     }
 }
 
+/// Reports in their order, cut so that one command stays short whatever its tasks hold.
+fn bounded(reports: Vec<TaskReport>) -> Vec<Vec<TaskReport>> {
+    let mut parts: Vec<Vec<TaskReport>> = Vec::new();
+    let mut room = 0_usize;
+    for report in reports {
+        let held = report.held.as_ref().map_or(0, Vec::len);
+        match (parts.last_mut(), room.checked_sub(held)) {
+            (Some(part), Some(left)) => {
+                part.push(report);
+                room = left;
+            }
+            (None, _) | (Some(_), None) => {
+                parts.push(vec![report]);
+                room = HELD_REPORTED_MAX.saturating_sub(held);
+            }
+        }
+    }
+    parts
+}
+
 /// A report is told until it is taken: nobody else knows it.
 async fn propose(manager: &Manager, reports: Vec<TaskReport>) {
     let action = Action::ReportTasks(manager.node_id(), reports);
     while let Err(error) = manager.act(action.clone()).await {
         tracing::debug!(%error, "reports on tasks wait");
         sleep(RETRY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vault_core::id::ObjectId;
+
+    #[test]
+    fn reports_are_cut_by_what_they_say_is_held_and_keep_their_order() {
+        let full = HELD_REPORTED_MAX;
+        for (held, expected) in [
+            (&[][..], &[][..]),
+            (&[0, 1, 2], &[3]),
+            (&[full, 1, 2], &[1, 2]),
+            (&[full - 1, 1, 1], &[2, 1]),
+            (&[full + 1, full + 1, 0], &[1, 2]),
+        ] {
+            let report = |(number, held): (u8, &usize)| {
+                let one = Held { object: ObjectId::from_entropy([1; 17]), version: 1 };
+                let (task, held) = (TaskId::from_entropy([number; 17]), Some(vec![one; *held]));
+                TaskReport { task, status: status(TaskState::Running, "", None), held }
+            };
+            let reports: Vec<_> = (0..).zip(held).map(report).collect();
+            let parts = bounded(reports.clone());
+            assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), expected, "{held:?}");
+            assert_eq!(parts.concat(), reports, "{held:?}");
+        }
     }
 }

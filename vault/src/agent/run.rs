@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::watch;
 use vault_core::id::TaskId;
 use vault_core::service::{Grant, Service};
-use vault_core::task::{Task, TaskState};
+use vault_core::task::{Held, Task, TaskState};
 use vault_core::versioned::Class;
 
 use super::Setup;
@@ -108,7 +108,7 @@ impl Job {
                 return;
             }
         };
-        self.reports.running(id);
+        self.reports.running(id, granted.held());
         let outputs = gather(&self.setup.logs, id, &mut running);
         let stop = running.stop_handle();
         let mut stopping = false;
@@ -139,6 +139,7 @@ impl Job {
     ) -> Result<(Delivered, RunningTask), RunError> {
         let files = self.files(view, granted)?;
         let (delivered, mount) = self.setup.delivery.deliver(files)?;
+        granted.arrived(&self.service.spec.grants);
         let spec = LaunchSpec {
             command: self.service.spec.command.clone(),
             env: self.service.spec.env.clone(),
@@ -159,18 +160,16 @@ impl Job {
     fn files(&self, view: &View, granted: &mut Granted) -> Result<Vec<File>, RunError> {
         let grants = &self.service.spec.grants;
         granted.seen = view.state.delivery_index();
-        granted.versions = grants.iter().map(|grant| version_of(view, grant)).collect();
+        granted.wanted = grants.iter().map(|grant| version_of(view, grant)).collect();
         grants.iter().map(|grant| self.file(view, grant)).collect()
     }
 
     /// Something was rotated: if it was granted to this task, its files change, all in one step.
     fn deliver_again(&self, view: &View, delivered: &Delivered, granted: &mut Granted) {
-        let before = std::mem::take(&mut granted.versions);
         let grants = self.service.spec.grants.iter();
         let now: Vec<_> = grants.map(|grant| version_of(view, grant)).collect();
         granted.seen = view.state.delivery_index();
-        if now == before {
-            granted.versions = before;
+        if now == granted.wanted {
             return;
         }
         let id = self.task.id;
@@ -178,7 +177,11 @@ impl Job {
         let changed =
             changed.and_then(|files| delivered.replace(files).map_err(|error| error.to_string()));
         match changed {
-            Ok(()) => tracing::info!(task = %id, "the task's secrets changed"),
+            Ok(()) => {
+                granted.arrived(&self.service.spec.grants);
+                self.reports.running(id, granted.held());
+                tracing::info!(task = %id, "the task's secrets changed");
+            }
             Err(error) => {
                 tracing::error!(task = %id, error, "the task keeps the secrets that it has");
             }
@@ -212,12 +215,30 @@ impl Job {
     }
 }
 
-/// Which versions a task was given, and up to which change that is known.
+/// Which versions a task is to have and has, and up to which change that is known.
 #[derive(Default)]
 struct Granted {
     seen: u64,
-    /// In the order of the grants; `None` where there is no such version any more.
-    versions: Vec<Option<u32>>,
+    /// What it was tried to give it last, in the order of the grants; `None` where there is no such version
+    /// any more.
+    wanted: Vec<Option<u32>>,
+    /// What its files show, each once.
+    held: BTreeSet<Held>,
+}
+
+impl Granted {
+    /// What was tried has come to the task.
+    fn arrived(&mut self, grants: &[Grant]) {
+        let pairs = grants.iter().zip(&self.wanted);
+        let held = pairs.filter_map(|(grant, version)| {
+            Some(Held { object: grant.secret, version: (*version)? })
+        });
+        self.held = held.collect();
+    }
+
+    fn held(&self) -> Vec<Held> {
+        self.held.iter().copied().collect()
+    }
 }
 
 fn version_of(view: &View, grant: &Grant) -> Option<u32> {

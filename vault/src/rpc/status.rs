@@ -19,6 +19,7 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Status {
         | Refusal::NoCluster
         | Refusal::NoPrevious { .. }
         | Refusal::VersionNeeded { .. }
+        | Refusal::VersionHeld { .. }
         | Refusal::LabelsTooMany { .. } => Code::FailedPrecondition,
         Refusal::NameTaken { .. } => Code::AlreadyExists,
         Refusal::NotFound { .. } | Refusal::NoVersion { .. } => Code::NotFound,

@@ -185,7 +185,7 @@ pub(super) async fn destroy(
     let asked = asked(&request, &[]).map_err(|error| status::of_request(&error))?;
     let manager = daemon.manager().map_err(|error| status::of_call(&error))?;
     let v1::DestroyVersionRequest { reference, number } = request.into_inner();
-    let destroyed = manager.destroy(asked, class, &reference, number).await;
+    let destroyed = manager.destroy(asked, class, &reference, (number, false)).await;
     destroyed.map(answer).map_err(|error| status::of_call(&error.into()))
 }
 

@@ -55,7 +55,7 @@ impl Bench {
         let node = self.state.nodes().next().unwrap().id;
         let at = Timestamp::from_nanos(ns);
         let status = TaskStatus { state, at, error: String::new(), exit_code: None };
-        self.apply(ns, Action::ReportTasks(node, vec![TaskReport { task, status }]));
+        self.apply(ns, Action::ReportTasks(node, vec![TaskReport { task, status, held: None }]));
     }
 
     fn live(&self) -> Vec<TaskId> {
@@ -131,7 +131,7 @@ fn a_state_only_grows_and_only_by_the_tasks_own_node() {
         error: String::new(),
         exit_code: None,
     };
-    bench.apply(3, Action::ReportTasks(stranger, vec![TaskReport { task, status }]));
+    bench.apply(3, Action::ReportTasks(stranger, vec![TaskReport { task, status, held: None }]));
     assert_eq!(bench.state.tasks().get(task).unwrap().status.state, TaskState::Running);
 }
 

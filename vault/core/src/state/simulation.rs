@@ -4,11 +4,13 @@ use proptest::prelude::*;
 
 use super::tests::{at, cluster, entropy};
 use super::*;
-use crate::command::{NewObject, NewVersion, Resealed, SealedAt, UpdateObject};
+use crate::command::{DestroyVersion, NewObject, NewVersion, Resealed, SealedAt, UpdateObject};
+use crate::id::TaskId;
 use crate::labels::Labels;
 use crate::name::{Folded, SecretName};
 use crate::seal::Sealed;
 use crate::service::tests::{grant, spec};
+use crate::task::Held;
 use crate::versioned::{VersionLabel, VersionLimit};
 
 /// A command in small numbers: objects and services of a handful, names of which some are equal.
@@ -19,7 +21,12 @@ enum Step {
     Rotate(Vec<u8>, u8, bool),
     Activate(u8, u8),
     Rollback(u8),
-    Destroy(u8, u8),
+    Destroy(u8, u8, bool),
+    /// A task of a service.
+    Run(u8),
+    /// It holds a secret's oldest or newest version.
+    Hold(u8, u8, bool),
+    End(u8),
     Limit(u8, u8),
     Reseal(u8, u8),
     CreateService(u8, u8, Option<u8>),
@@ -35,7 +42,12 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(ids, off, activate)| Step::Rotate(ids, off, activate)),
         (object.clone(), 1..9_u8).prop_map(|(n, version)| Step::Activate(n, version)),
         object.clone().prop_map(Step::Rollback),
-        (object.clone(), 1..9_u8).prop_map(|(n, version)| Step::Destroy(n, version)),
+        (object.clone(), 1..9_u8, any::<bool>())
+            .prop_map(|(n, version, forced)| Step::Destroy(n, version, forced)),
+        (0..4_u8).prop_map(Step::Run),
+        (0..4_u8, object.clone(), any::<bool>())
+            .prop_map(|(n, secret, newest)| Step::Hold(n, secret, newest)),
+        (0..4_u8).prop_map(Step::End),
         (object.clone(), 1..4_u8).prop_map(|(n, limit)| Step::Limit(n, limit)),
         (object.clone(), 2..5_u8).prop_map(|(n, epoch)| Step::Reseal(n, epoch)),
         (0..4_u8, object, prop::option::of(1..5_u8))
@@ -56,6 +68,17 @@ fn sealed(n: u8, epoch: u8) -> Sealed {
 fn name(n: u8) -> SecretName {
     // Two of the names differ by their case alone.
     SecretName::parse(["a", "A", "b", "c", "d", "e", "f", "g"][usize::from(n) % 8]).unwrap()
+}
+
+fn task(n: u8) -> TaskId {
+    TaskId::from_entropy(entropy(150 + n))
+}
+
+fn report(n: u8, state: TaskState, held: Option<Vec<Held>>) -> Action {
+    let at = Timestamp::default();
+    let status = TaskStatus { state, at, error: String::new(), exit_code: None };
+    let report = TaskReport { task: task(n), status, held };
+    Action::ReportTasks(NodeId::from_entropy(entropy(2)), vec![report])
 }
 
 fn action(state: &State, step: &Step) -> Action {
@@ -85,7 +108,23 @@ fn action(state: &State, step: &Step) -> Action {
             Action::Activate(class, vec![(id(*n), VersionRef::Number((*version).into()))])
         }
         Step::Rollback(n) => Action::Rollback(class, vec![id(*n)]),
-        Step::Destroy(n, version) => Action::DestroyVersion(class, id(*n), (*version).into()),
+        Step::Destroy(n, version, is_forced) => {
+            let (id, number, is_forced) = (id(*n), (*version).into(), *is_forced);
+            Action::DestroyVersion(class, DestroyVersion { id, number, is_forced })
+        }
+        Step::Run(n) => {
+            let (id, service) = (task(*n), ServiceId::from_entropy(entropy(100 + n)));
+            let (slot, node) = (1, NodeId::from_entropy(entropy(2)));
+            Action::ChangeTasks(vec![TaskChange::Create { id, service, slot, node }])
+        }
+        Step::Hold(n, secret, newest) => {
+            let versions = state.secrets().get(id(*secret)).map_or(&[][..], |one| &one.versions);
+            let mut numbers = versions.iter().map(|version| version.number);
+            let version = if *newest { numbers.next_back() } else { numbers.next() };
+            let held = version.map(|version| Held { object: id(*secret), version });
+            report(*n, TaskState::Running, Some(held.into_iter().collect()))
+        }
+        Step::End(n) => report(*n, TaskState::Failed, None),
         Step::Limit(n, limit) => {
             let limit = VersionLimit::parse((*limit).into()).ok();
             Action::Update(class, UpdateObject { id: id(*n), expected: None, labels: None, limit })
@@ -152,6 +191,32 @@ fn invariant_sums_are_what_they_sum(state: &State) {
     assert_eq!(state.sealed_before(Epoch(3)), u64::try_from(old).unwrap() + 3);
 }
 
+fn invariant_holders_are_the_tasks_that_hold(state: &State) {
+    for secret in state.secrets().iter() {
+        let holders: Vec<_> = state.holders(secret.id).collect();
+        for Holder { version, service, tasks } in &holders {
+            let held = Held { object: secret.id, version: *version };
+            let found = state.tasks().of_service(*service).filter(|task| task.held.contains(&held));
+            assert_eq!(u64::try_from(found.count()).unwrap(), *tasks, "{held:?}");
+        }
+        let held = state.tasks().iter().flat_map(|task| &task.held);
+        let held = held.filter(|held| held.object == secret.id).count();
+        assert_eq!(holders.iter().map(|one| one.tasks).sum::<u64>(), u64::try_from(held).unwrap());
+    }
+    for task in state.tasks().iter().filter(|task| task.status.state.has_ended()) {
+        assert!(task.held.is_empty(), "{task:?}");
+    }
+}
+
+/// Versions that are there and that some task holds.
+fn held_versions(state: &State) -> Vec<Held> {
+    let held = state.tasks().iter().flat_map(|task| task.held.iter().copied());
+    let is_there = |held: &Held| {
+        state.secrets().get(held.object).is_some_and(|one| one.version(held.version).is_some())
+    };
+    held.filter(is_there).collect()
+}
+
 /// The state that a snapshot of this one would bring back.
 fn restored(state: &State) -> State {
     let mut restoring = Restoring::default();
@@ -163,6 +228,7 @@ fn restored(state: &State) -> State {
         .iter()
         .for_each(|one| restoring.versioned(Class::Secret, Versioned::clone(one)));
     state.services().iter().for_each(|service| restoring.service(Service::clone(service)));
+    state.tasks().iter().for_each(|task| restoring.task(Task::clone(task)));
     restoring.finish()
 }
 
@@ -180,6 +246,7 @@ proptest! {
         for (index, step) in (2_u64..).zip(&steps) {
             let command = at(index, action(&state, step));
             let before = state.secrets().iter().map(|s| (s.id, s.next)).collect::<Vec<_>>();
+            let held = held_versions(&state);
             let applied = state.apply(index, command.clone());
             prop_assert_eq!(&applied, &second.apply(index, command.clone()));
             if let Some(third) = &mut third {
@@ -193,6 +260,13 @@ proptest! {
                 let now = state.secrets().get(id).map_or(next, |secret| secret.next);
                 prop_assert!(now >= next || matches!(step, Step::Create(..)), "versions only grow");
             }
+            for held in held {
+                let secret = state.secrets().get(held.object);
+                let is_there = secret.is_none_or(|one| one.version(held.version).is_some());
+                let is_forced = matches!(step, Step::Destroy(_, _, true));
+                prop_assert!(is_there || is_forced, "{:?} went by {:?}", held, step);
+            }
+            invariant_holders_are_the_tasks_that_hold(&state);
             invariant_every_secret_has_a_current_version(&state);
             invariant_version_numbers_rise_and_are_below_the_next(&state);
             invariant_every_grant_names_a_secret_and_a_version(&state);

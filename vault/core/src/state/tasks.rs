@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
+use super::Holder;
 use crate::id::{NodeId, ObjectId, ServiceId, TaskId};
 use crate::task::Task;
 
@@ -14,6 +15,8 @@ pub struct Tasks {
     /// Invariant: one entry for each task, here and in `by_node`.
     by_service: OrdSet<(ServiceId, TaskId)>,
     by_node: OrdSet<(NodeId, TaskId)>,
+    /// How many tasks of a service hold a version. Invariant: the sums over `all`, none of them 0.
+    held: OrdMap<(ObjectId, u32, ServiceId), u64>,
 }
 
 impl Tasks {
@@ -55,11 +58,44 @@ impl Tasks {
     pub(super) fn insert(&mut self, task: Task) {
         self.by_service.insert((task.service, task.id));
         self.by_node.insert((task.node, task.id));
-        self.all.insert(task.id, Arc::new(task));
+        let task = Arc::new(task);
+        let before = self.all.insert(task.id, Arc::clone(&task));
+        if before.as_ref().map(|before| &before.held) == Some(&task.held) {
+            return;
+        }
+        for key in task.held.iter().map(|held| (held.object, held.version, task.service)) {
+            let count = self.held.entry(key).or_default();
+            *count = count.saturating_add(1);
+        }
+        if let Some(before) = before {
+            self.let_go(&before);
+        }
+    }
+
+    /// Takes what a former task, or a former state of one, held out of the sums.
+    fn let_go(&mut self, task: &Task) {
+        for key in task.held.iter().map(|held| (held.object, held.version, task.service)) {
+            match self.held.get(&key).map_or(0, |count| count.saturating_sub(1)) {
+                0 => self.held.remove(&key),
+                left => self.held.insert(key, left),
+            };
+        }
+    }
+
+    /// Who holds which version of an object, by version and then by service.
+    pub(super) fn holders(&self, object: ObjectId) -> impl Iterator<Item = Holder> {
+        let first = (object, 0, ServiceId::from(ObjectId::LEAST));
+        let held = self.held.range(first..).take_while(move |((id, ..), _)| *id == object);
+        held.map(|((_, version, service), tasks)| Holder {
+            version: *version,
+            service: *service,
+            tasks: *tasks,
+        })
     }
 
     pub(super) fn remove(&mut self, id: TaskId) {
         if let Some(task) = self.all.remove(&id) {
+            self.let_go(&task);
             self.by_service.remove(&(task.service, id));
             self.by_node.remove(&(task.node, id));
         }

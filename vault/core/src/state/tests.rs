@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::command::Refusal;
-use crate::command::{NewObject, NewVersion, RaiseLevel, Resealed, SealedAt, UpdateObject};
+use crate::command::{
+    DestroyVersion, NewObject, NewVersion, RaiseLevel, Resealed, SealedAt, UpdateObject,
+};
 use crate::feature::Level;
-use crate::id::{ClusterId, ENTROPY_BYTES};
+use crate::id::{ClusterId, ENTROPY_BYTES, TaskId};
 use crate::labels::Labels;
 use crate::name::SecretName;
 use crate::node::{Availability, Role};
@@ -12,6 +14,8 @@ use crate::request::RequestId;
 use crate::seal::{Epoch, Kind, Sealed};
 use crate::service::tests::{grant, spec};
 use crate::versioned::{VersionLabel, VersionLimit};
+
+mod held;
 
 pub(crate) fn entropy(n: u8) -> [u8; ENTROPY_BYTES] {
     [n; ENTROPY_BYTES]
@@ -216,6 +220,11 @@ fn numbers(state: &State, n: u8) -> Vec<u32> {
     state.secrets().get(id(n)).unwrap().versions.iter().map(|version| version.number).collect()
 }
 
+fn destroy(number: u32) -> Action {
+    let one = DestroyVersion { id: id(5), number, is_forced: false };
+    Action::DestroyVersion(Class::Secret, one)
+}
+
 fn tags(state: &State, n: u8) -> Vec<(String, u32)> {
     let secret = state.secrets().get(id(n)).unwrap();
     secret.tags.iter().map(|(label, number)| (label.to_string(), *number)).collect()
@@ -324,7 +333,7 @@ fn a_version_that_a_service_follows_by_its_label_is_not_destroyed() {
     let service = ServiceSpec { grants: vec![follows], ..spec("web") };
     let service_id = ServiceId::from_entropy(entropy(9));
     state.run(4, at(30, Action::CreateService(service_id, Box::new(service))));
-    let destroy = Action::DestroyVersion(Class::Secret, id(5), 2);
+    let destroy = destroy(2);
     let refused = state.run(5, at(30, destroy.clone()));
     assert!(matches!(refused, Outcome::Refused(Refusal::VersionNeeded { number: 2, .. })));
     state.run(6, at(30, Action::RemoveService(service_id)));
@@ -335,7 +344,6 @@ fn a_version_that_a_service_follows_by_its_label_is_not_destroyed() {
 fn a_version_that_is_needed_is_not_destroyed() {
     let mut state = with_secret();
     state.run(3, at(30, rotate(vec![new_version(5, 2)])));
-    let destroy = |number| Action::DestroyVersion(Class::Secret, id(5), number);
     let current = state.run(4, at(30, destroy(2)));
     assert!(matches!(current, Outcome::Refused(Refusal::VersionNeeded { number: 2, .. })));
     let missing = state.run(4, at(30, destroy(9)));

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::{Stamp, State, no_version, not_found};
 use crate::cluster::Cluster;
 use crate::command::{
-    NewObject, NewVersion, ObjectKind, Outcome, Refusal, Resealed, SealedAt, UpdateObject,
+    DestroyVersion, NewObject, NewVersion, ObjectKind, Outcome, Refusal, Resealed, SealedAt,
+    UpdateObject,
 };
 use crate::event::EventAction;
 use crate::id::ObjectId;
@@ -203,13 +204,13 @@ impl State {
             let (kind, name) = (class.into(), object.name);
             return Err(Refusal::LabelsTooMany { kind, name });
         }
-        let pins = self.pins(&object);
-        object.drop_old(|number| pins.contains(&number));
+        let needed = self.needed(&object);
+        object.drop_old(|number| needed.contains(&number));
         Ok(object)
     }
 
     /// Numbers of versions that services were granted, as such or by a label.
-    fn pins(&self, object: &Versioned) -> BTreeSet<u32> {
+    pub(super) fn pins(&self, object: &Versioned) -> BTreeSet<u32> {
         let grants = self.services_granted(object.id).flat_map(|service| &service.spec.grants);
         let grants = grants.filter(|grant| grant.secret == object.id);
         grants.filter_map(|grant| Some(object.resolve(&grant.version)?.number)).collect()
@@ -260,9 +261,9 @@ impl State {
         &mut self,
         stamp: &mut Stamp,
         class: Class,
-        id: ObjectId,
-        number: u32,
+        one: DestroyVersion,
     ) -> Result<Outcome, Refusal> {
+        let DestroyVersion { id, number, is_forced } = one;
         let mut object = Versioned::clone(self.values(class).get(id)?);
         if object.version(number).is_none() {
             return Err(no_version(class, &object, &VersionRef::Number(number)));
@@ -277,6 +278,9 @@ impl State {
         if let Some(why) = needed {
             let (kind, name) = (class.into(), object.name);
             return Err(Refusal::VersionNeeded { kind, name, number, why });
+        }
+        if !is_forced {
+            self.refuse_held(class, &object, number)?;
         }
         object.destroy(number);
         self.put(stamp, class, vec![object]);
@@ -298,8 +302,8 @@ impl State {
         }
         if let Some(limit) = update.limit {
             object.limit = limit;
-            let pins = self.pins(&object);
-            object.drop_old(|number| pins.contains(&number));
+            let needed = self.needed(&object);
+            object.drop_old(|number| needed.contains(&number));
         }
         self.put(stamp, class, vec![object]);
         Ok(Outcome::Done)

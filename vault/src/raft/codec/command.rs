@@ -2,8 +2,8 @@
 
 use proto::stored::{self, command::Action as Stored};
 use vault_core::command::{
-    Action, Actor, Command, CreateCluster, NewObject, NewVersion, RaiseLevel, Resealed, SealedAt,
-    TaskChange, TaskReport, UpdateObject,
+    Action, Actor, Command, CreateCluster, DestroyVersion, NewObject, NewVersion, RaiseLevel,
+    Resealed, SealedAt, TaskChange, TaskReport, UpdateObject,
 };
 use vault_core::feature::{Level, needed_to_apply};
 use vault_core::id::{NodeId, ObjectId, ServiceId, TaskId};
@@ -16,8 +16,8 @@ use vault_core::time::Timestamp;
 use vault_core::versioned::{VersionLabel, VersionLimit, VersionRef};
 
 use super::object::{
-    class_from, class_to, cluster_from, cluster_to, node_from, node_to, sealed_from, sealed_to,
-    spec_from, spec_to, status_from, status_to,
+    class_from, class_to, cluster_from, cluster_to, held_from, held_to, node_from, node_to,
+    sealed_from, sealed_to, spec_from, spec_to, status_from, status_to,
 };
 use super::{CodecError, level_from, level_to, needed};
 
@@ -66,10 +66,12 @@ fn action_to(action: &Action) -> Stored {
             class: class_to(*class),
             ids: ids.iter().map(ObjectId::to_string).collect(),
         }),
-        Action::DestroyVersion(class, id, number) => {
-            let (class, id) = (class_to(*class), id.to_string());
-            Stored::DestroyVersion(stored::DestroyVersion { class, id, number: *number })
-        }
+        Action::DestroyVersion(class, one) => Stored::DestroyVersion(stored::DestroyVersion {
+            class: class_to(*class),
+            id: one.id.to_string(),
+            number: one.number,
+            force: one.is_forced,
+        }),
         Action::Update(class, update) => Stored::Update(stored::Update {
             class: class_to(*class),
             id: update.id.to_string(),
@@ -147,8 +149,9 @@ fn action_from(action: Stored, known: Level) -> Result<Action, CodecError> {
             Action::Rollback(class_from(rollback.class)?, ids)
         }
         Stored::DestroyVersion(one) => {
-            let (class, id) = (class_from(one.class)?, ObjectId::parse(&one.id)?);
-            Action::DestroyVersion(class, id, one.number)
+            let (id, number, is_forced) = (ObjectId::parse(&one.id)?, one.number, one.force);
+            let class = class_from(one.class)?;
+            Action::DestroyVersion(class, DestroyVersion { id, number, is_forced })
         }
         Stored::Update(update) => Action::Update(class_from(update.class)?, update_from(update)?),
         Stored::CreateService(service) => {
@@ -303,10 +306,16 @@ pub(super) fn state_from(number: i32) -> Result<TaskState, CodecError> {
 }
 
 fn report_to(report: &TaskReport) -> stored::TaskReport {
-    stored::TaskReport { id: report.task.to_string(), status: Some(status_to(&report.status)) }
+    let held = report.held.as_ref();
+    stored::TaskReport {
+        id: report.task.to_string(),
+        status: Some(status_to(&report.status)),
+        held: held.map(|held| stored::HeldVersions { versions: held_to(held) }),
+    }
 }
 
 fn report_from(report: stored::TaskReport) -> Result<TaskReport, CodecError> {
     let status = status_from(needed("status", report.status)?)?;
-    Ok(TaskReport { task: TaskId::parse(&report.id)?, status })
+    let held = report.held.map(|held| held_from(held.versions)).transpose()?;
+    Ok(TaskReport { task: TaskId::parse(&report.id)?, status, held })
 }

@@ -12,7 +12,7 @@ use vault_core::request::RequestId;
 use vault_core::seal::{Epoch, Sealed};
 use vault_core::service::{Grant, Service, ServiceSpec};
 use vault_core::state::{Restoring, State};
-use vault_core::task::{Task, TaskStatus};
+use vault_core::task::{Held, Task, TaskStatus};
 use vault_core::time::Timestamp;
 use vault_core::versioned::{
     Class, Meta, Version, VersionLabel, VersionLimit, VersionRef, Versioned,
@@ -307,6 +307,18 @@ pub(super) fn status_from(status: stored::TaskStatus) -> Result<TaskStatus, Code
     })
 }
 
+pub(super) fn held_to(held: &[Held]) -> Vec<stored::Held> {
+    let one = |held: &Held| stored::Held { object: held.object.to_string(), version: held.version };
+    held.iter().map(one).collect()
+}
+
+pub(super) fn held_from(held: Vec<stored::Held>) -> Result<Vec<Held>, CodecError> {
+    let one = |held: stored::Held| {
+        Ok(Held { object: ObjectId::parse(&held.object)?, version: held.version })
+    };
+    held.into_iter().map(one).collect()
+}
+
 fn task_to(task: &Task) -> stored::Task {
     stored::Task {
         id: task.id.to_string(),
@@ -317,6 +329,7 @@ fn task_to(task: &Task) -> stored::Task {
         node: task.node.to_string(),
         status: Some(status_to(&task.status)),
         desired: task.desired.number(),
+        held: held_to(&task.held),
     }
 }
 
@@ -330,5 +343,6 @@ fn task_from(task: stored::Task) -> Result<Task, CodecError> {
         node: NodeId::parse(&task.node)?,
         status: status_from(needed("status", task.status)?)?,
         desired: state_from(task.desired)?,
+        held: held_from(task.held)?,
     })
 }

@@ -1,7 +1,7 @@
 //! Remembered answers: outcomes and refusals.
 
 use proto::stored::{self, outcome::Outcome as Stored, refusal::Refusal as StoredRefusal};
-use vault_core::command::{ObjectKind, Outcome, Refusal};
+use vault_core::command::{HolderName, ObjectKind, Outcome, Refusal};
 use vault_core::id::ObjectId;
 use vault_core::name::SecretName;
 use vault_core::versioned::VersionRef;
@@ -95,6 +95,19 @@ fn refusal_to(refusal: &Refusal) -> stored::Refusal {
         Refusal::VersionNeeded { kind, name, number, why } => {
             StoredRefusal::VersionNeeded(version_to(*kind, name, number, why))
         }
+        Refusal::VersionHeld { kind, name, number, holders, others } => {
+            let holder = |one: &HolderName| stored::HolderName {
+                service: one.service.clone(),
+                tasks: one.tasks,
+            };
+            StoredRefusal::VersionHeld(stored::HeldRefusal {
+                kind: kind_to(*kind),
+                name: name.to_string(),
+                number: *number,
+                holders: holders.iter().map(holder).collect(),
+                others: *others,
+            })
+        }
         Refusal::LabelsTooMany { kind, name } => {
             StoredRefusal::LabelsTooMany(version_to(*kind, name, "", ""))
         }
@@ -146,6 +159,19 @@ fn refusal_from(refusal: stored::Refusal) -> Result<Refusal, CodecError> {
             number: one.version.parse().map_err(|_| CodecError::Range { field: "version" })?,
             why: one.why,
         },
+        StoredRefusal::VersionHeld(held) => {
+            let holder = |one: stored::HolderName| {
+                let stored::HolderName { service, tasks } = one;
+                HolderName { service, tasks }
+            };
+            Refusal::VersionHeld {
+                kind: kind_from(held.kind)?,
+                name: name(&held.name)?,
+                number: held.number,
+                holders: held.holders.into_iter().map(holder).collect(),
+                others: held.others,
+            }
+        }
         StoredRefusal::LabelsTooMany(one) => {
             Refusal::LabelsTooMany { kind: kind_from(one.kind)?, name: name(&one.name)? }
         }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use vault_core::cluster::Cluster;
 use vault_core::command::{
-    Action, Actor, Command, CreateCluster, NewObject, NewVersion, ObjectKind, Outcome, RaiseLevel,
-    Refusal, Resealed, SealedAt, TaskChange, TaskReport, UpdateObject,
+    Action, Actor, Command, CreateCluster, DestroyVersion, HolderName, NewObject, NewVersion,
+    ObjectKind, Outcome, RaiseLevel, Refusal, Resealed, SealedAt, TaskChange, TaskReport,
+    UpdateObject,
 };
 use vault_core::feature::Level;
 use vault_core::id::{ClusterId, NodeId, ObjectId, ServiceId, TaskId};
@@ -16,7 +17,7 @@ use vault_core::request::RequestId;
 use vault_core::seal::{Epoch, Kind, Sealed};
 use vault_core::service::{Grant, ServiceSpec};
 use vault_core::state::{Restoring, State};
-use vault_core::task::{TaskState, TaskStatus};
+use vault_core::task::{Held, TaskState, TaskStatus};
 use vault_core::time::Timestamp;
 use vault_core::versioned::{Class, Meta, VersionLabel, VersionLimit, VersionRef};
 
@@ -123,6 +124,7 @@ fn actions() -> Vec<(&'static str, Action)> {
         Resealed { what: SealedAt::Version(Class::Secret, id, 1), sealed: sealed(9) },
         Resealed { what: SealedAt::Own(Kind::RootKey), sealed: sealed(10) },
     ];
+    let report = TaskReport { task, status: status(), held: None };
     let changes = vec![
         TaskChange::Create { id: task, service, slot: 1, node },
         TaskChange::Desire(task, TaskState::Remove),
@@ -135,14 +137,38 @@ fn actions() -> Vec<(&'static str, Action)> {
         ("activate", Action::Activate(Class::Secret, vec![(id, VersionRef::Number(1))])),
         ("rollback", Action::Rollback(Class::Secret, vec![id])),
         ("update", Action::Update(Class::Secret, update)),
-        ("destroy-version", Action::DestroyVersion(Class::Config, id, 3)),
+        ("destroy-version", Action::DestroyVersion(Class::Config, destroy(id, false))),
         ("remove", Action::Remove(Class::Config, id)),
         ("use-epoch", Action::UseEpoch(Epoch(2))),
         ("reseal", Action::Reseal(resealed)),
         ("create-service", Action::CreateService(service, Box::new(spec()))),
         ("remove-service", Action::RemoveService(service)),
         ("change-tasks", Action::ChangeTasks(changes)),
-        ("report-tasks", Action::ReportTasks(node, vec![TaskReport { task, status: status() }])),
+        ("report-tasks", Action::ReportTasks(node, vec![report])),
+    ]
+}
+
+fn destroy(id: ObjectId, is_forced: bool) -> DestroyVersion {
+    DestroyVersion { id, number: 3, is_forced }
+}
+
+fn held() -> Vec<Held> {
+    [(4, 2), (4, 3), (9, 1)]
+        .map(|(n, version)| Held { object: ObjectId::from_entropy([n; 17]), version })
+        .into()
+}
+
+/// What came after the first form, in bytes that older entries do not have.
+fn later_actions() -> Vec<(&'static str, Action)> {
+    let (task, node) = (TaskId::from_entropy([6; 17]), NodeId::from_entropy([2; 17]));
+    let id = ObjectId::from_entropy([4; 17]);
+    let raise = RaiseLevel { level: Level::FIRST, version: "0.1.0".into() };
+    let status = TaskStatus { state: TaskState::Running, ..status() };
+    let holding = TaskReport { task, status, held: Some(held()) };
+    vec![
+        ("raise-level", Action::RaiseLevel(raise)),
+        ("destroy-version-forced", Action::DestroyVersion(Class::Secret, destroy(id, true))),
+        ("report-tasks-held", Action::ReportTasks(node, vec![holding])),
     ]
 }
 
@@ -158,13 +184,9 @@ fn every_payload_reads_as_it_was_written_and_is_written_as_it_always_was() {
     let member = Member { node_id: "n".into(), addr: "192.0.2.1:2377".into() };
     let members = BTreeMap::from([(1, member)]);
     let membership = Membership::new(vec![BTreeSet::from([1])], members).unwrap();
-    let commands = actions().into_iter().map(|(name, action)| (name, payload(action)));
-    let raise = RaiseLevel { level: Level::FIRST, version: "0.1.0".into() };
-    let own = [
-        ("blank", Payload::Blank),
-        ("membership", Payload::Membership(membership)),
-        ("raise-level", payload(Action::RaiseLevel(raise))),
-    ];
+    let commands = actions().into_iter().chain(later_actions());
+    let commands = commands.map(|(name, action)| (name, payload(action)));
+    let own = [("blank", Payload::Blank), ("membership", Payload::Membership(membership))];
     for (name, payload) in commands.chain(own) {
         let bytes = encode_payload(&payload);
         assert_eq!(decode_payload(&bytes).unwrap(), payload, "{name}");
@@ -219,7 +241,7 @@ fn a_cluster_of_a_newer_level_is_not_taken_up_and_names_the_version() {
 
 #[test]
 fn bytes_out_of_range_are_refused_and_never_a_panic() {
-    for (name, action) in actions() {
+    for (name, action) in actions().into_iter().chain(later_actions()) {
         let bytes = encode_payload(&payload(action));
         for at in 0..bytes.len() {
             for flip in [1, 0x80, 0xff] {
@@ -279,6 +301,39 @@ fn a_state_comes_back_from_its_records() {
 }
 
 #[test]
+fn a_task_comes_back_with_what_it_holds_and_an_older_record_holds_nothing() {
+    let mut state = state();
+    let node = NodeId::from_entropy([2; 17]);
+    let (service, id) = (ServiceId::from_entropy([5; 17]), TaskId::from_entropy([7; 17]));
+    let create = TaskChange::Create { id, service, slot: 2, node };
+    let at = Timestamp::from_nanos(99);
+    let action = Action::ChangeTasks(vec![create]);
+    state.apply(99, Command { at, request: None, actor: None, action });
+    let object = ObjectId::from_entropy([4; 17]);
+    let holders: Vec<_> = state.holders(object).collect();
+    assert_eq!(holders.len(), 1);
+    let tasks = |record: &stored::snapshot_record::Record| {
+        matches!(record, stored::snapshot_record::Record::Task(_))
+    };
+    let mut restoring = Restoring::default();
+    let mut bytes = Vec::new();
+    for record in records_of(&state).filter(tasks) {
+        let record = stored::SnapshotRecord { record: Some(record) }.encode_to_vec();
+        restore(record_of(&record).unwrap(), &mut restoring).unwrap();
+        bytes.extend(record);
+    }
+    assert_eq!(restoring.finish().holders(object).collect::<Vec<_>>(), holders);
+    assert_golden("snapshot-tasks-held", &bytes);
+    for record in records_of(&state).filter(tasks) {
+        let stored::snapshot_record::Record::Task(mut task) = record else { unreachable!() };
+        task.held.clear();
+        let mut restoring = Restoring::default();
+        restore(stored::snapshot_record::Record::Task(task), &mut restoring).unwrap();
+        assert_eq!(restoring.finish().holders(object).count(), 0);
+    }
+}
+
+#[test]
 fn every_outcome_reads_as_it_was_written() {
     let kind = ObjectKind::Config;
     let refusals = [
@@ -293,6 +348,13 @@ fn every_outcome_reads_as_it_was_written() {
         Refusal::NoVersion { kind, name: name("n"), version: VersionRef::Number(3) },
         Refusal::NoPrevious { kind, name: name("n") },
         Refusal::VersionNeeded { kind, name: name("n"), number: 2, why: "needed".into() },
+        Refusal::VersionHeld {
+            kind,
+            name: name("n"),
+            number: 2,
+            holders: vec![HolderName { service: "web".into(), tasks: 3 }],
+            others: 1,
+        },
         Refusal::LabelsTooMany { kind, name: name("n") },
         Refusal::NamedTwice { kind, name: name("n") },
         Refusal::GrantedSecretsMissing { names: vec!["n".into()] },
