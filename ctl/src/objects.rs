@@ -67,8 +67,17 @@ pub(crate) struct Versioned {
     pub(crate) labels: Labels,
     /// Oldest first; empty in a list.
     pub(crate) versions: Vec<Version>,
+    /// Whose tasks hold which version, by version.
+    pub(crate) holders: Vec<Holder>,
     /// A config's current value. No call ever answers with a secret's.
     pub(crate) data: Vec<u8>,
+}
+
+/// Tasks of one service that hold one version.
+pub(crate) struct Holder {
+    pub(crate) version: u32,
+    pub(crate) service: String,
+    pub(crate) tasks: u64,
 }
 
 /// What is known of one value.

@@ -15,6 +15,11 @@ fn lines(node: &Node, args: &[&str]) -> Vec<String> {
     node.coffer(args).said().lines().map(str::to_owned).collect()
 }
 
+/// The holders of each version, newest first: number, services, tasks.
+fn holders_of(node: &Node, secret: &str) -> Vec<String> {
+    lines(node, &["secret", "versions", "--format", "{{.Version}} {{.HeldBy}} {{.Tasks}}", secret])
+}
+
 /// The number and labels of each version, newest first.
 fn versions_of(node: &Node, secret: &str) -> Vec<(String, String)> {
     let said = node.coffer(&["secret", "versions", "--format", "{{.Version}} {{.Labels}}", secret]);

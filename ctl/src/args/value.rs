@@ -78,7 +78,7 @@ pub(crate) enum ValueCommand {
         #[arg(value_name = "SECRET", required = true)]
         references: Vec<String>,
     },
-    /// List the versions of a secret, the newest first
+    /// List the versions of a secret, the newest first, and whose tasks hold them
     #[command(after_help = "Example:\n  coffer secret versions db-password")]
     Versions {
         /// Only display numbers
@@ -90,15 +90,18 @@ pub(crate) enum ValueCommand {
         #[arg(value_name = "SECRET")]
         reference: String,
     },
-    /// Destroy the value of one version of a secret for good
+    /// Destroy the value of one version of a secret for good; refused while tasks hold it
     #[command(after_help = "Example:\n  coffer secret destroy --version 3 db-password")]
     Destroy {
         /// Number of the version
         #[arg(long, value_name = "N")]
         version: NonZeroU32,
-        /// Do not ask for confirmation
+        /// Also if tasks hold the version: they keep what they have. Does not ask for confirmation
         #[arg(short, long)]
         force: bool,
+        /// Do not ask for confirmation
+        #[arg(short, long)]
+        yes: bool,
         #[arg(value_name = "SECRET")]
         reference: String,
     },

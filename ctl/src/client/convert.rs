@@ -9,6 +9,7 @@ use super::not_understood;
 use crate::objects::AuditRecord;
 use crate::objects::Event;
 use crate::objects::Grant;
+use crate::objects::Holder;
 use crate::objects::KeyStatus;
 use crate::objects::LogLine;
 use crate::objects::Meta;
@@ -66,8 +67,14 @@ pub(super) fn versioned(wire: v1::Value) -> Result<Versioned, CallError> {
         name: filled(spec.name, "an object's name")?,
         labels: spec.labels,
         versions: wire.versions.into_iter().map(version).collect(),
+        holders: wire.holders.into_iter().map(holder).collect(),
         data: wire.data,
     })
+}
+
+fn holder(wire: v1::Holder) -> Holder {
+    let v1::Holder { version, service, tasks } = wire;
+    Holder { version, service, tasks }
 }
 
 fn version(wire: v1::Version) -> Version {

@@ -158,9 +158,10 @@ impl Client {
         class: Class,
         reference: &str,
         number: NonZeroU32,
+        force: bool,
     ) -> Result<(), CallError> {
         let (reference, number) = (reference.to_owned(), number.get());
-        self.change(class, "Destroy", v1::DestroyVersionRequest { reference, number }).await
+        self.change(class, "Destroy", v1::DestroyVersionRequest { reference, number, force }).await
     }
 
     pub(crate) async fn update_value(

@@ -4,6 +4,7 @@
 
 mod change;
 mod confirm;
+mod holders;
 mod inspect;
 mod list;
 pub(crate) mod rotate;
@@ -11,6 +12,7 @@ mod versions;
 
 use std::path::Path;
 
+use self::change::Sure;
 use crate::args::CreateArgs;
 use crate::args::ListArgs;
 use crate::args::ValueCommand;
@@ -41,7 +43,7 @@ pub(crate) enum VersionedError {
     NoLabel { class: Class, key: String },
     #[error(
         "destroying a version asks first, and standard input is not a terminal; \
-         give -f (--force) if it is meant"
+         give -y (--yes) if it is meant"
     )]
     NobodyToAsk,
     #[error("cancelled; nothing was destroyed")]
@@ -63,8 +65,9 @@ pub(crate) async fn run(host: &Host, class: Class, command: ValueCommand) -> Res
         ValueCommand::Versions { quiet, format, reference } => {
             versions::list(host, class, &ListArgs { quiet, format }, &reference).await
         }
-        ValueCommand::Destroy { version, force, reference } => {
-            change::destroy(host, class, &reference, version, force).await
+        ValueCommand::Destroy { version, force, yes, reference } => {
+            let sure = Sure { yes: yes || force, force };
+            change::destroy(host, class, &reference, version, sure).await
         }
         ValueCommand::Update(args) => change::update(host, class, args).await,
     }

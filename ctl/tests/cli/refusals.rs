@@ -230,7 +230,7 @@ fn a_change_of_versions_that_is_not_clear_is_refused() {
         (
             &["config", "destroy", "--version", "1", "a"],
             "destroying a version asks first, and standard input is not a terminal; \
-             give -f (--force) if it is meant",
+             give -y (--yes) if it is meant",
         ),
     ]);
 }

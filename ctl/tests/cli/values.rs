@@ -18,6 +18,13 @@ impl Fake {
         run.stdout
     }
 
+    /// Two tasks of the service "web" hold this version.
+    fn hold(&self, class: &str, name: &str, version: u32) {
+        let mut kept = self.kept();
+        let shelf = if class == "secret" { &mut kept.secrets } else { &mut kept.configs };
+        shelf.get_mut(name).expect("it was made").holders = vec![(version, "web".to_owned(), 2)];
+    }
+
     fn versions(&self, class: &str, name: &str) -> String {
         self.said(&[class, "versions", "--format", "{{.Version}} {{.Labels}}", name], b"")
     }
@@ -32,7 +39,10 @@ fn a_config_is_shown_with_its_value() {
     assert_eq!(data, "cG9ydCA9IDgwCv8=\n");
     let pretty = fake.said(&["config", "inspect", "--pretty", "WEB"], b"");
     assert!(pretty.starts_with("ID:\t\t\t0000000000000000000000000\nName:\t\t\tweb\n"), "{pretty}");
-    assert!(pretty.ends_with("utc\nData:\nport = 80\n\u{fffd}\n"), "{pretty}");
+    assert!(
+        pretty.ends_with("utc\nVersions:\n - 1 (current)\nData:\nport = 80\n\u{fffd}\n"),
+        "{pretty}"
+    );
     let list = fake.said(&["config", "ls"], b"");
     assert!(list.starts_with("ID                          NAME      CREATED"), "{list}");
     let missing = "Error response from daemon: config none not found\n";
@@ -239,12 +249,30 @@ fn versions_are_a_table_numbers_or_json() {
     let table = fake.said(&["secret", "versions", "a"], b"");
     assert!(table.starts_with("VERSION   LABELS     CREATED"), "{table}");
     assert!(table.contains("\n2         current    "), "{table}");
-    assert!(table.ends_with("   4B\n"), "{table}");
+    assert!(table.ends_with("   4B                  0\n"), "{table}");
     let json = fake.said(&["secret", "versions", "--format", "json", "a"], b"");
     assert_eq!(json.lines().count(), 2);
-    assert!(json.contains("\"Labels\":\"current\",\"Size\":\"7B\",\"Version\":\"2\""), "{json}");
+    assert!(
+        json.contains("\"Labels\":\"current\",\"Size\":\"7B\",\"Tasks\":\"0\",\"Version\":\"2\""),
+        "{json}"
+    );
     let missing = "Error response from daemon: secret none not found\n";
     assert_eq!(fake.run(&["secret", "versions", "none"], b""), failed("", missing));
+}
+
+#[test]
+fn whose_tasks_hold_which_version_is_shown() {
+    let fake = Fake::start();
+    fake.said(&["secret", "create", "a", "-"], b"one");
+    fake.hold("secret", "a", 1);
+    let versions = ["secret", "versions", "--format", "{{.HeldBy}}|{{.Tasks}}", "a"];
+    assert_eq!(fake.said(&versions, b""), "web|2\n");
+    let list = fake.said(&["secret", "ls", "--format", "{{.HeldBy}}"], b"");
+    assert_eq!(list, "1: web (2)\n");
+    let inspect = fake.said(&["secret", "inspect", "-f", "{{json .Versions}}", "a"], b"");
+    assert!(inspect.contains("\"HeldBy\":[{\"Service\":\"web\",\"Tasks\":2}]"), "{inspect}");
+    let pretty = fake.said(&["secret", "inspect", "--pretty", "a"], b"");
+    assert!(pretty.ends_with("Versions:\n - 1 (current), held by web (2)\n"), "{pretty}");
 }
 
 #[test]
@@ -255,6 +283,11 @@ fn a_version_is_destroyed_only_if_it_is_meant() {
         fake.said(&[class, "rotate", "a", "-"], b"two");
         let run = fake.run(&[class, "destroy", "--version", "1", "a"], b"y\n");
         assert_eq!(run.code, Some(1), "{run:?}");
+        fake.hold(class, "a", 1);
+        for sure in ["-y", "--yes"] {
+            let run = fake.run(&[class, "destroy", sure, "--version", "1", "a"], b"");
+            assert_eq!(run, failed("", "Error response from daemon: it is held\n"), "{sure}");
+        }
         assert_eq!(fake.said(&[class, "destroy", "--force", "--version", "1", "a"], b""), "a\n");
         assert_eq!(fake.said(&[class, "versions", "-q", "a"], b""), "2\n");
         let missing = "Error response from daemon: no version 1\n";

@@ -98,7 +98,9 @@ fn inspect_shows_what_is_there_before_the_error() {
     let found = format!(
         "[\n    {{\n        \"ID\": \"0000000000000000000000000\",\n        \"Version\": {{\n            \
          \"Index\": 11\n        }},\n        \"CreatedAt\": \"{time}\",\n        \"UpdatedAt\": \"{time}\",\n        \
-         \"Spec\": {{\n            \"Name\": \"a\",\n            \"Labels\": {{}}\n        }}\n    }}\n]\n"
+         \"Spec\": {{\n            \"Name\": \"a\",\n            \"Labels\": {{}}\n        }},\n        \
+         \"Versions\": [\n            {{\n                \"Number\": 1,\n                \"Labels\": [\n                    \
+         \"current\"\n                ],\n                \"HeldBy\": []\n            }}\n        ]\n    }}\n]\n"
     );
     let missing = "Error response from daemon: secret none not found\n";
     assert_eq!(fake.run(&["secret", "inspect", "a"], b""), printed(&found));

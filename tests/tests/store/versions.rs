@@ -1,6 +1,6 @@
 //! Versions of a secret, also through a `kill -9`, and what running tasks see of them.
 
-use super::{lines, pair, versions_of};
+use super::{holders_of, lines, pair, versions_of};
 use tests::{Node, wait_until};
 
 #[test]
@@ -61,12 +61,61 @@ fn a_rotation_reaches_a_running_task_and_several_change_as_one() {
         let both = [format!("user={}", user.display()), format!("pass={}", pass.display())];
         node.coffer(&["secret", "rotate", &both[0], &both[1]]).said();
         node.logs_with("web", &format!("u{round}/p{round}"));
+        // The task has switched: it holds the new versions alone.
+        let newest = format!("{round} web 1");
+        for secret in ["user", "pass"] {
+            wait_until("the switch is told", || holders_of(&node, secret)[0] == newest);
+            let older = &holders_of(&node, secret)[1..];
+            assert!(older.iter().all(|line| line.ends_with("  0")), "{older:?}");
+        }
     }
+    // Nobody holds what came before, so it may go.
+    node.coffer(&["secret", "destroy", "-y", "--version", "4", "user"]).said();
     let (seen, _) = node.logs_with("web", "u5/p5");
     for line in seen.lines() {
         let (user, pass) = line.rsplit_once('u').unwrap().1.split_once("/p").unwrap();
         assert_eq!(user, pass, "one new and one old in {line}");
     }
+    daemon.end();
+}
+
+/// Of two services, each with a version of its own and with a task that takes its time to end.
+#[test]
+fn a_version_is_destroyed_once_no_task_holds_it_or_by_force() {
+    let test = "a_version_is_destroyed_once_no_task_holds_it_or_by_force";
+    let Some(node) = Node::for_test(test) else { return };
+    let daemon = node.start_cluster();
+    node.secret("db", b"one");
+    for value in [&b"two"[..], b"three"] {
+        node.coffer_reading(&["secret", "rotate", "db", "-"], value).said();
+    }
+    let script = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+    let mut ids = vec![];
+    for (name, grant) in [("one", "db@1"), ("two", "db@2")] {
+        let create = ["service", "create", "-q", "-d", "--name", name, "--secret", grant];
+        ids.push(node.coffer(&[&create[..], &["--", "sh", "-c", script]].concat()).word());
+        node.logs_with(name, "ready");
+    }
+    assert_eq!(holders_of(&node, "db"), ["3  0", "2 two 1", "1 one 1"]);
+    let listed = node.coffer(&["secret", "ls", "--format", "{{.HeldBy}}"]).said();
+    assert_eq!(listed, "2: two (1); 1: one (1)\n");
+    node.coffer(&["secret", "destroy", "-f", "--version", "1", "db"]).refused_by_daemon(
+        "version 1 of secret 'db' is what a service was granted by its number or label",
+    );
+    // Tasks outlive their service, and what they hold stays with them.
+    node.coffer(&["service", "rm", "one", "two"]).said();
+    let destroy = |sure: &str, version: &str| {
+        node.coffer(&["secret", "destroy", sure, "--version", version, "db"])
+    };
+    destroy("-y", "1").refused_by_daemon(&format!(
+        "version 1 of secret 'db' is held by 1 task: {} (1). Wait until they have switched, \
+         or destroy it with --force: they keep what they have",
+        ids[0]
+    ));
+    destroy("-f", "1").said();
+    wait_until("the task has ended", || holders_of(&node, "db") == ["3  0", "2  0"]);
+    destroy("-y", "2").said();
+    assert_eq!(holders_of(&node, "db"), ["3  0"]);
     daemon.end();
 }
 

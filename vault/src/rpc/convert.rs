@@ -8,12 +8,13 @@ use tonic::{Request, Response, Status};
 use vault_core::filter::FilterError;
 use vault_core::id::{IdError, ObjectId};
 use vault_core::labels::{Labels, LabelsError};
-use vault_core::limits::{BATCH_MAX, PAGE_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX};
+use vault_core::limits::{BATCH_MAX, HOLDERS_SHOWN_MAX, PAGE_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX};
 use vault_core::name::{Folded, NameError, SecretName, ServiceName, Target, TargetError};
 use vault_core::node::{Availability, Node, Role};
 use vault_core::request::RequestId;
 use vault_core::seal::ValueSizeError;
 use vault_core::service::{Grant, Service, ServiceSpec, SpecError};
+use vault_core::state::{Holder, State};
 use vault_core::task::{Task, TaskState};
 use vault_core::time::Timestamp;
 use vault_core::versioned::{
@@ -137,7 +138,12 @@ pub(super) fn value_spec(spec: v1::ValueSpec) -> Result<(SecretName, Labels), Re
     Ok((SecretName::parse(&spec.name)?, Labels::parse(spec.labels)?))
 }
 
-pub(super) fn value(object: &Versioned) -> v1::Value {
+pub(super) fn value(state: &State, object: &Versioned) -> v1::Value {
+    let holder = |holder: Holder| v1::Holder {
+        version: holder.version,
+        service: state.holder_name(holder.service),
+        tasks: holder.tasks,
+    };
     v1::Value {
         id: object.id.to_string(),
         version_index: object.meta.version_index,
@@ -151,17 +157,18 @@ pub(super) fn value(object: &Versioned) -> v1::Value {
         versions: Vec::new(),
         version_limit: object.limit.versions(),
         data: Vec::new(),
+        holders: state.holders(object.id).take(HOLDERS_SHOWN_MAX).map(holder).collect(),
     }
 }
 
-pub(super) fn value_with_versions(object: &Versioned) -> v1::Value {
+pub(super) fn value_with_versions(state: &State, object: &Versioned) -> v1::Value {
     let version = |version: &Version| v1::Version {
         number: version.number,
         created_at: nanos(version.created_at),
         labels: object.labels_of(version.number).map(VersionLabel::to_string).collect(),
         size: u64::try_from(version.sealed.value_len()).unwrap_or(u64::MAX),
     };
-    v1::Value { versions: object.versions.iter().map(version).collect(), ..value(object) }
+    v1::Value { versions: object.versions.iter().map(version).collect(), ..value(state, object) }
 }
 
 /// The value of a config, which is no secret.

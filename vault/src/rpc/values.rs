@@ -76,7 +76,7 @@ pub(super) async fn list(
     let wanted = objects.filter(|one| filters.admit(one.id, &one.folded(), &one.labels));
     let mut page = convert::Page::of(limit);
     for object in wanted {
-        let mut value = convert::value(object);
+        let mut value = convert::value(&view.state, object);
         if class == Class::Config {
             value.data = convert::data(&manager, object)?;
         }
@@ -97,7 +97,7 @@ pub(super) async fn inspect(
     let (manager, view) = daemon.view().await.map_err(|error| status::of_call(&error))?;
     let object = lookup(&view.state, class, &reference);
     let object = object.map_err(|refusal| status::of_refusal(&refusal))?;
-    let mut value = convert::value_with_versions(object);
+    let mut value = convert::value_with_versions(&view.state, object);
     if class == Class::Config {
         value.data = convert::data(&manager, object)?;
     }
@@ -184,8 +184,8 @@ pub(super) async fn destroy(
 ) -> Answer {
     let asked = asked(&request, &[]).map_err(|error| status::of_request(&error))?;
     let manager = daemon.manager().map_err(|error| status::of_call(&error))?;
-    let v1::DestroyVersionRequest { reference, number } = request.into_inner();
-    let destroyed = manager.destroy(asked, class, &reference, (number, false)).await;
+    let v1::DestroyVersionRequest { reference, number, force } = request.into_inner();
+    let destroyed = manager.destroy(asked, class, &reference, (number, force)).await;
     destroyed.map(answer).map_err(|error| status::of_call(&error.into()))
 }
 

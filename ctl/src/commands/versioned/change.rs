@@ -59,21 +59,29 @@ pub(super) async fn roll_back(
     print(references)
 }
 
+/// How sure somebody is that a version is to go.
+pub(super) struct Sure {
+    /// Need not be asked.
+    pub(super) yes: bool,
+    /// Also from under tasks.
+    pub(super) force: bool,
+}
+
 /// Takes the value of one version away, after a yes.
 pub(super) async fn destroy(
     host: &Host,
     class: Class,
     reference: &str,
     version: NonZeroU32,
-    force: bool,
+    sure: Sure,
 ) -> Result<(), Failure> {
-    if !force {
+    if !sure.yes {
         confirm::ask(&format!(
             "WARNING! The value of version {version} of {class} {reference} will be gone for good.\n\
              Are you sure you want to continue?"
         ))?;
     }
-    Client::connect(host).await?.destroy_version(class, reference, version).await?;
+    Client::connect(host).await?.destroy_version(class, reference, version, sure.force).await?;
     Ok(out::line(reference)?)
 }
 

@@ -1,9 +1,11 @@
-//! `inspect`: Swarm's fields in Swarm's order, and no others. A config is shown with its value.
+//! `inspect`: Swarm's fields in Swarm's order, then the versions and whose tasks hold them. A config is
+//! shown with its value.
 
 use serde_json::Value;
 use serde_json::json;
 
 use super::VersionedError;
+use super::holders;
 use crate::base64;
 use crate::client::Client;
 use crate::exit;
@@ -57,6 +59,7 @@ fn json_object(class: Class, found: &Versioned) -> Value {
         "CreatedAt": human::rfc3339(found.meta.created_at),
         "UpdatedAt": human::rfc3339(found.meta.updated_at),
         "Spec": spec,
+        "Versions": holders::json_versions(found),
     })
 }
 
@@ -67,16 +70,17 @@ fn pretty_text(class: Class, found: &Versioned) -> String {
     let heading = if found.labels.is_empty() { "" } else { "Labels:\n" };
     let labels = found.labels.iter().map(label).fold(heading.to_owned(), |all, one| all + &one);
     let (id, name) = (&found.meta.id, &found.name);
+    let versions = holders::pretty_versions(found);
     let created = human::pretty_time(found.meta.created_at);
     let updated = human::pretty_time(found.meta.updated_at);
     match class {
         Class::Secret => format!(
             "ID:              {id}\nName:              {name}\n{labels}Driver:            \n\
-             Created at:        {created}\nUpdated at:        {updated}\n"
+             Created at:        {created}\nUpdated at:        {updated}\n{versions}"
         ),
         Class::Config => format!(
             "ID:\t\t\t{id}\nName:\t\t\t{name}\n{labels}\
-             Created at:            \t{created}\nUpdated at:            \t{updated}\n\
+             Created at:            \t{created}\nUpdated at:            \t{updated}\n{versions}\
              Data:\n{}\n",
             String::from_utf8_lossy(&found.data)
         ),
@@ -86,8 +90,10 @@ fn pretty_text(class: Class, found: &Versioned) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::objects::Holder;
     use crate::objects::Labels;
     use crate::objects::Meta;
+    use crate::objects::Version;
 
     fn object(labels: &[(&str, &str)]) -> Versioned {
         let at = 1_795_206_672_518_797_996;
@@ -95,7 +101,8 @@ mod tests {
             labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let meta = Meta { id: "i".to_owned(), version_index: 11, created_at: at, updated_at: at };
         let data = b"a = 1\n".to_vec();
-        Versioned { meta, name: "n".to_owned(), labels, versions: Vec::new(), data }
+        let (name, versions) = ("n".to_owned(), Vec::new());
+        Versioned { meta, name, labels, versions, holders: Vec::new(), data }
     }
 
     #[test]
@@ -103,7 +110,7 @@ mod tests {
         for (class, data) in [(Class::Secret, ""), (Class::Config, ",\"Data\":\"YSA9IDEK\"")] {
             let expected = format!(
                 "{{\"ID\":\"i\",\"Version\":{{\"Index\":11}},\"CreatedAt\":\"2026-11-20T20:31:12.518797996Z\",\
-                 \"UpdatedAt\":\"2026-11-20T20:31:12.518797996Z\",\"Spec\":{{\"Name\":\"n\",\"Labels\":{{}}{data}}}}}"
+                 \"UpdatedAt\":\"2026-11-20T20:31:12.518797996Z\",\"Spec\":{{\"Name\":\"n\",\"Labels\":{{}}{data}}},\"Versions\":[]}}"
             );
             assert_eq!(json_object(class, &object(&[])).to_string(), expected, "{class}");
         }
@@ -131,5 +138,31 @@ mod tests {
                  Updated at:            \t{time}\nData:\na = 1\n\n"
             )
         );
+    }
+
+    #[test]
+    fn versions_are_shown_with_their_labels_and_holders() {
+        let version = |number, labels: &[&str]| Version {
+            number,
+            created_at: 0,
+            labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+            size_bytes: 1,
+        };
+        let holder = |service: &str| Holder { version: 2, service: service.to_owned(), tasks: 3 };
+        let found = Versioned {
+            versions: vec![version(1, &[]), version(2, &["blue", "current"])],
+            holders: vec![holder("web"), holder("api")],
+            ..object(&[])
+        };
+        let json = json_object(Class::Secret, &found)["Versions"].to_string();
+        let held = "[{\"Service\":\"api\",\"Tasks\":3},{\"Service\":\"web\",\"Tasks\":3}]";
+        let expected = format!(
+            "[{{\"Number\":1,\"Labels\":[],\"HeldBy\":[]}},\
+             {{\"Number\":2,\"Labels\":[\"blue\",\"current\"],\"HeldBy\":{held}}}]"
+        );
+        assert_eq!(json, expected);
+        let pretty = pretty_text(Class::Secret, &found);
+        let lines = "Versions:\n - 1\n - 2 (blue, current), held by api (3), web (3)\n";
+        assert!(pretty.ends_with(lines), "{pretty}");
     }
 }

@@ -1,5 +1,7 @@
-//! `ls`: what the filters let through, as the daemon sees it, in the natural order of names.
+//! `ls`: what the filters let through, as the daemon sees it, in the natural order of names. Behind Swarm's
+//! columns: whose tasks hold which version.
 
+use super::holders;
 use crate::args::ListArgs;
 use crate::client::Client;
 use crate::clock;
@@ -25,6 +27,7 @@ const SECRET_COLUMNS: &[Column] = &[
     shown("CreatedAt", "CREATED"),
     shown("UpdatedAt", "UPDATED"),
     hidden("Labels", "LABELS"),
+    shown("HeldBy", "HELD BY"),
 ];
 
 const CONFIG_COLUMNS: &[Column] = &[
@@ -64,12 +67,16 @@ fn row(class: Class, found: Versioned, now: i64) -> Row {
     cells.extend(driver);
     cells.extend(times.map(|at| human::age(now, at)));
     cells.push(labels_cell(&found.labels));
+    if class == Class::Secret {
+        cells.push(holders::in_a_cell(&found.holders));
+    }
     Row { cells, labels: found.labels, mark: "" }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::objects::Holder;
     use crate::objects::Labels;
     use crate::objects::Meta;
 
@@ -79,8 +86,8 @@ mod tests {
         for (class, expected) in [
             (
                 Class::Secret,
-                "ID        NAME      DRIVER    CREATED          UPDATED\n\
-                 i         n                   16 seconds ago   3 seconds ago\n",
+                "ID        NAME      DRIVER    CREATED          UPDATED         HELD BY\n\
+                 i         n                   16 seconds ago   3 seconds ago   3: web (2)\n",
             ),
             (
                 Class::Config,
@@ -91,8 +98,9 @@ mod tests {
             let (id, updated_at) = ("i".to_owned(), at + 13_000_000_000);
             let meta = Meta { id, version_index: 11, created_at: at, updated_at };
             let (name, labels) = ("n".to_owned(), Labels::new());
-            let found =
-                Versioned { meta, name, labels, versions: Vec::new(), data: b"data".to_vec() };
+            let holders = vec![Holder { version: 3, service: "web".to_owned(), tasks: 2 }];
+            let (versions, data) = (Vec::new(), b"data".to_vec());
+            let found = Versioned { meta, name, labels, versions, holders, data };
             let table = listing(class, vec![found], at + 16_000_000_000).render(&Format::Table);
             assert_eq!(table, Ok(expected.to_owned()), "{class}");
         }

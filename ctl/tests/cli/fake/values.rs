@@ -24,6 +24,8 @@ pub(crate) struct Stored {
     pub(crate) values: BTreeMap<u32, Vec<u8>>,
     /// Label to number.
     pub(crate) tags: BTreeMap<String, u32>,
+    /// Set by a test: version, service, tasks.
+    pub(crate) holders: Vec<(u32, String, u64)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,11 @@ impl Stored {
             size: u64::try_from(value.len()).expect("it fits"),
         };
         let data = if class == Class::Config { self.values[&current].clone() } else { Vec::new() };
+        let holder = |(version, service, tasks): &(u32, String, u64)| v1::Holder {
+            version: *version,
+            service: service.clone(),
+            tasks: *tasks,
+        };
         v1::Value {
             id: self.id.clone(),
             version_index: self.version_index,
@@ -81,6 +88,7 @@ impl Stored {
             versions: self.values.iter().filter(|_| with_versions).map(version).collect(),
             version_limit: self.version_limit,
             data,
+            holders: self.holders.iter().map(holder).collect(),
         }
     }
 
@@ -143,6 +151,7 @@ impl Answers {
                 version_limit: new.version_limit,
                 values: BTreeMap::from([(1, new.value)]),
                 tags: BTreeMap::from([("current".to_owned(), 1)]),
+                holders: Vec::new(),
             };
             if after.insert(spec.name.clone(), stored).is_some() {
                 let text = format!("{} {} already exists", class.word(), spec.name);
@@ -265,6 +274,9 @@ impl Answers {
     ) -> Answer<v1::ChangeResponse> {
         let mut kept = self.kept();
         let stored = class.find(&mut kept, &request.reference)?;
+        if !request.force && stored.holders.iter().any(|(held, ..)| *held == request.number) {
+            return Err(Status::failed_precondition("it is held"));
+        }
         match stored.values.remove(&request.number) {
             Some(_) => answer(v1::ChangeResponse { index: 12 }),
             None => Err(Status::not_found(format!("no version {}", request.number))),
