@@ -1,5 +1,7 @@
 //! Every bound of the product, in one place, each with its reason. `docs/limits.md` is this file in words.
 
+use std::time::Duration;
+
 /// A secret's value is shorter than this. Swarm's limit, exclusive as there.
 pub const SECRET_BYTES_END: usize = 512_000;
 /// A config's value is shorter than this. Swarm's limit, exclusive as there.
@@ -49,6 +51,12 @@ pub const RESEAL_BATCH_BYTES: usize = 1 << 20;
 pub const EVENTS_KEPT: usize = 100_000;
 /// Filters of one list.
 pub const FILTERS_MAX: usize = 100;
+/// A write or flush that has not returned for so long hangs: new writes are refused. Far above what a disk
+/// takes that works, and below the patience of most callers.
+pub const DISK_HANGS_AFTER: Duration = Duration::from_secs(1);
+/// A write or flush that has not returned for so long is given up, and the process with it. A disk over a
+/// network often comes back within half a minute.
+pub const DISK_LOST_AFTER: Duration = Duration::from_secs(30);
 /// How long an ended task waits for its successor. Swarm's default.
 pub const RESTART_DELAY_NS: u64 = 5_000_000_000;
 /// Task changes in one command: bounds an entry of the log to about 100 KiB.

@@ -24,9 +24,9 @@ pub enum NameError {
     ServiceTooLong,
 }
 
-/// The name of a secret or a config.
+/// The name of a secret or a config. Copies share the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretName(Box<str>);
+pub struct SecretName(Arc<str>);
 
 impl SecretName {
     /// Takes a name by Swarm's rule.
@@ -39,6 +39,14 @@ impl SecretName {
             && text.bytes().all(inner)
             && starts_and_ends(text, |byte| byte.is_ascii_alphanumeric());
         if fits { Ok(Self(text.into())) } else { Err(NameError::NotASecretName) }
+    }
+
+    /// The name as it is compared: the same text, where it is in lower case already.
+    pub fn folded(&self) -> Folded {
+        if self.0.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Folded::of(&self.0);
+        }
+        Folded(Arc::clone(&self.0))
     }
 
     /// The name as it was given.
@@ -188,6 +196,15 @@ mod tests {
             assert_eq!(SecretName::parse(bad), Err(NameError::NotASecretName), "{bad:?}");
         }
         assert_eq!(SecretName::parse(""), Err(NameError::Missing));
+    }
+
+    #[test]
+    fn secret_names_are_compared_in_lower_case() {
+        for (text, folded) in [("Db-Password", "db-password"), ("db_1", "db_1")] {
+            let name = SecretName::parse(text).unwrap();
+            assert_eq!(name.folded(), Folded::of(text));
+            assert_eq!(name.folded().as_str(), folded);
+        }
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! What has versions: a secret or a config. A name, immutable values counted from 1, and labels that say
 //! which of them tasks read.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::id::ObjectId;
 use crate::labels::Labels;
-use crate::limits::{NAME_BYTES_MAX, VERSIONS_KEPT_DEFAULT, VERSIONS_KEPT_MAX};
+use crate::limits::{VERSIONS_KEPT_DEFAULT, VERSIONS_KEPT_MAX};
 use crate::name::{Folded, Named, SecretName};
 use crate::seal::{Kind, Sealed};
 use crate::time::Timestamp;
+
+mod tags;
+
+pub use tags::{Tags, VersionLabel, VersionLabelError};
 
 /// When an object was made and changed, and by which log index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,64 +46,6 @@ impl fmt::Display for Class {
             Self::Secret => "secret",
             Self::Config => "config",
         })
-    }
-}
-
-/// The label of a version: `current`, `previous`, `pending`, or the user's own.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct VersionLabel(Box<str>);
-
-/// Text that is no label of a version.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum VersionLabelError {
-    #[error("a version's label has 1 to 64 characters [a-zA-Z0-9-_.] and is not a number")]
-    Form,
-    #[error("the label {0} is set by create, rotate, activate and rollback, not by hand")]
-    Reserved(VersionLabel),
-}
-
-impl VersionLabel {
-    /// The version that tasks read.
-    pub fn current() -> Self {
-        Self("current".into())
-    }
-
-    /// The version that they read before.
-    pub fn previous() -> Self {
-        Self("previous".into())
-    }
-
-    /// A version that waits to be activated.
-    pub fn pending() -> Self {
-        Self("pending".into())
-    }
-
-    /// Takes any label.
-    pub fn parse(text: &str) -> Result<Self, VersionLabelError> {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-        if text.len() > NAME_BYTES_MAX || is_number || !text.bytes().all(fits) {
-            return Err(VersionLabelError::Form);
-        }
-        Ok(Self(text.into()))
-    }
-
-    /// Takes a label that a user may set.
-    pub fn parse_own(text: &str) -> Result<Self, VersionLabelError> {
-        let label = Self::parse(text)?;
-        let reserved = [Self::current(), Self::previous(), Self::pending()];
-        if reserved.contains(&label) { Err(VersionLabelError::Reserved(label)) } else { Ok(label) }
-    }
-
-    /// The label's text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for VersionLabel {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
     }
 }
 
@@ -180,7 +125,7 @@ pub struct Versioned {
     /// Ordered by number, never empty.
     pub versions: Vec<Version>,
     /// Invariants: `current` is there; every label points to a version that is kept.
-    pub tags: BTreeMap<VersionLabel, u32>,
+    pub tags: Tags,
     /// The number that the next version gets: above all that ever were.
     pub next: u32,
     pub limit: VersionLimit,
@@ -196,7 +141,7 @@ impl Versioned {
             name,
             labels: Labels::default(),
             versions: vec![first],
-            tags: BTreeMap::from([(VersionLabel::current(), 1)]),
+            tags: Tags::from_iter([(VersionLabel::current(), 1)]),
             next: 2,
             limit: VersionLimit::default(),
         }
@@ -211,13 +156,13 @@ impl Versioned {
     pub fn resolve(&self, reference: &VersionRef) -> Option<&Version> {
         match reference {
             VersionRef::Number(number) => self.version(*number),
-            VersionRef::Label(label) => self.version(*self.tags.get(label)?),
+            VersionRef::Label(label) => self.version(self.tags.get(label)?),
         }
     }
 
     /// The number of the version that tasks read.
     pub fn current(&self) -> u32 {
-        self.tags.get(&VersionLabel::current()).copied().unwrap_or_default()
+        self.tags.get(&VersionLabel::current()).unwrap_or_default()
     }
 
     /// The version that tasks read.
@@ -227,7 +172,7 @@ impl Versioned {
 
     /// Labels that point to this version, in order.
     pub fn labels_of(&self, number: u32) -> impl Iterator<Item = &VersionLabel> {
-        self.tags.iter().filter(move |(_, at)| **at == number).map(|(label, _)| label)
+        self.tags.iter().filter(move |(_, at)| *at == number).map(|(label, _)| label)
     }
 
     /// Makes a version current. The one that was current becomes `previous`.
@@ -237,7 +182,7 @@ impl Versioned {
             self.tags.insert(VersionLabel::previous(), before);
             self.tags.insert(VersionLabel::current(), number);
         }
-        if self.tags.get(&VersionLabel::pending()) == Some(&number) {
+        if self.tags.get(&VersionLabel::pending()) == Some(number) {
             self.tags.remove(&VersionLabel::pending());
         }
     }
@@ -245,7 +190,7 @@ impl Versioned {
     /// Takes a version out, with its labels.
     pub(crate) fn destroy(&mut self, number: u32) {
         self.versions.retain(|version| version.number != number);
-        self.tags.retain(|_, at| *at != number);
+        self.tags.retain(|at| at != number);
     }
 
     /// Drops the oldest versions past the limit, but none that is labelled or `is_needed`.
@@ -253,7 +198,7 @@ impl Versioned {
         let limit = usize::try_from(self.limit.versions()).unwrap_or(usize::MAX);
         let surplus = self.versions.len().saturating_sub(limit);
         let tags = &self.tags;
-        let free = |number: &u32| !tags.values().any(|at| at == number) && !is_needed(*number);
+        let free = |number: &u32| !tags.iter().any(|(_, at)| at == *number) && !is_needed(*number);
         let numbers = self.versions.iter().map(|version| version.number);
         let old: Vec<u32> = numbers.filter(free).take(surplus).collect();
         self.versions.retain(|version| !old.contains(&version.number));
@@ -273,33 +218,13 @@ impl Versioned {
 
 impl Named for Versioned {
     fn folded(&self) -> Folded {
-        Folded::of(self.name.as_str())
+        self.name.folded()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn labels_of_versions_are_words_and_not_numbers() {
-        for (text, is_label, is_own) in [
-            ("blue", true, true),
-            ("v1.2-rc_3", true, true),
-            ("current", true, false),
-            ("previous", true, false),
-            ("pending", true, false),
-            ("", false, false),
-            ("12", false, false),
-            ("a b", false, false),
-            ("a/b", false, false),
-        ] {
-            assert_eq!(VersionLabel::parse(text).is_ok(), is_label, "{text}");
-            assert_eq!(VersionLabel::parse_own(text).is_ok(), is_own, "{text}");
-        }
-        assert_eq!(VersionRef::parse("12"), Ok(VersionRef::Number(12)));
-        assert_eq!(VersionRef::parse("current"), Ok(VersionRef::Label(VersionLabel::current())));
-    }
 
     #[test]
     fn version_limits_have_a_range() {

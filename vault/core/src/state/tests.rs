@@ -227,7 +227,7 @@ fn destroy(number: u32) -> Action {
 
 fn tags(state: &State, n: u8) -> Vec<(String, u32)> {
     let secret = state.secrets().get(id(n)).unwrap();
-    secret.tags.iter().map(|(label, number)| (label.to_string(), *number)).collect()
+    secret.tags.iter().map(|(label, number)| (label.to_string(), number)).collect()
 }
 
 fn with_secret() -> State {

@@ -247,7 +247,7 @@ impl State {
         let mut changed = Vec::new();
         for id in ids {
             let mut object = Versioned::clone(values.get(id)?);
-            let Some(previous) = object.tags.get(&VersionLabel::previous()).copied() else {
+            let Some(previous) = object.tags.get(&VersionLabel::previous()) else {
                 return Err(Refusal::NoPrevious { kind: class.into(), name: object.name });
             };
             object.activate(previous);

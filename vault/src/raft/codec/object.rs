@@ -191,7 +191,7 @@ fn versioned_to(class: Class, object: &Versioned) -> stored::Value {
         created_at: version.created_at.nanos(),
         sealed: Some(sealed_to(&version.sealed)),
     });
-    let tags = object.tags.iter().map(|(label, number)| (label.to_string(), *number));
+    let tags = object.tags.iter().map(|(label, number)| (label.to_string(), number));
     stored::Value {
         id: object.id.to_string(),
         meta: Some(meta_to(object.meta)),
