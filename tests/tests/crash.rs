@@ -5,6 +5,8 @@
 mod damage;
 #[path = "crash/faults.rs"]
 mod faults;
+#[path = "crash/hang.rs"]
+mod hang;
 #[path = "crash/model.rs"]
 mod model;
 #[path = "crash/nonces.rs"]

@@ -23,8 +23,9 @@ use vault_core::time::Timestamp;
 
 use crate::disk::folder::Folder;
 use crate::disk::log::{
-    self, Fault, LogError, LogKey, LogWriter, Position, Record as Stored, Submission,
+    self, Chance, Fault, LogError, LogKey, LogWriter, Position, Record as Stored, Submission,
 };
+use crate::disk::watch::Pulse;
 use crate::entropy;
 
 pub use record::Record;
@@ -34,7 +35,7 @@ const GATHER: Duration = Duration::from_secs(1);
 /// Or until so many wait.
 const GATHER_RECORDS: usize = 1_000;
 /// Records that may wait for the writer; past it, callers wait too.
-const QUEUE_MAX: usize = 65_536;
+const QUEUE_MAX: usize = 4_096;
 /// Bytes of one file.
 const FILE_BYTES: u64 = 8 << 20;
 /// Records kept before the oldest files are used again: about 200 MB.
@@ -75,6 +76,7 @@ struct Shared {
     latest: Arc<Latest>,
     /// Log entries up to this index are recorded already.
     exported: u64,
+    pulse: Pulse,
     folder: Arc<dyn Folder>,
     key: LogKey,
 }
@@ -105,27 +107,31 @@ impl Audit {
 
     /// Opens the files in a folder and starts the writer.
     pub fn open(
-        folder: Arc<dyn Folder>,
+        place: log::Place,
         key: LogKey,
         fault: Box<dyn FnOnce(Fault) + Send>,
     ) -> Result<Self, LogError> {
-        let options = log::Options { segment_bytes: FILE_BYTES, batch_bytes: 1 << 20 };
-        let salts = Box::new(entropy::random::<32>);
-        let opened = log::open(Arc::clone(&folder), key.clone(), options, salts, fault);
-        let (recovered, writer) = opened?;
+        let options =
+            log::Options { segment_bytes: FILE_BYTES, batch_bytes: 1 << 20, keep_bytes: 0 };
+        let chance = Chance { entropy: Box::new(entropy::random::<32>), fault };
         let mut tail = VecDeque::new();
         let mut exported = 0;
-        let mut last = recovered.purged.map_or(0, number_at);
-        for (position, bytes) in recovered.entries {
-            last = number_at(position);
+        // One at a time: a full audit is larger than all else that is read at a start.
+        let mut visit = |position, bytes: &[u8]| {
             // A record of a newer version is kept and counted, and not shown.
-            let Some(record) = Record::decode(last, &bytes) else { continue };
+            let Some(record) = Record::decode(number_at(position), bytes) else { return };
             exported = exported.max(record.index);
             tail.push_back(record);
             if tail.len() > TAIL_MAX {
                 tail.pop_front();
             }
-        }
+        };
+        let folder = Arc::clone(&place.folder);
+        let opened = log::open_with(place, key.clone(), options, chance, &mut visit);
+        let (recovered, writer) = opened?;
+        let last = recovered.entries.back().map(|(position, _)| *position);
+        let last = last.or(recovered.purged).map_or(0, number_at);
+        let pulse = writer.pulse();
         let (queue, items) = mpsc::sync_channel(QUEUE_MAX);
         let numbers = watch::Sender::new(last);
         let latest = Arc::new(Latest { tail: Mutex::new(tail), numbers });
@@ -139,7 +145,13 @@ impl Audit {
             source,
         })?;
         let (queue, thread) = (Some(queue), Some(thread));
-        Ok(Self(Some(Arc::new(Shared { queue, thread, latest, exported, folder, key }))))
+        let shared = Shared { queue, thread, latest, exported, pulse, folder, key };
+        Ok(Self(Some(Arc::new(shared))))
+    }
+
+    /// Whether its writer is at the disk.
+    pub fn pulse(&self) -> Option<Pulse> {
+        self.0.as_ref().map(|shared| shared.pulse.clone())
     }
 
     /// Records applied commands, each once: entries that are applied again after a restart are known.
@@ -193,8 +205,8 @@ impl Audit {
     pub fn verify(&self) -> Result<(u64, u64), LogError> {
         let Some(shared) = &self.0 else { return Ok((0, 0)) };
         let recovered = log::verify(shared.folder.as_ref(), &shared.key)?;
-        let first = recovered.entries.first().map_or(0, |(position, _)| number_at(*position));
-        Ok((first, recovered.entries.last().map_or(0, |(position, _)| number_at(*position))))
+        let first = recovered.first.map_or(0, |index| index + 1);
+        Ok((first, recovered.entries.back().map_or(0, |(position, _)| number_at(*position))))
     }
 
     /// The last records, oldest first.

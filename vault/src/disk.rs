@@ -6,5 +6,7 @@ pub mod folder;
 pub mod keyring;
 pub mod log;
 pub mod node;
+mod pace;
 pub mod seal;
 pub mod snapshot;
+pub mod watch;

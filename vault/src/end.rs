@@ -1,5 +1,7 @@
 //! The ways in which this process ends at once, because going on would be worse.
 
+use std::time::Duration;
+
 use crate::disk::log::Fault;
 
 /// The disk failed: nothing more may be acknowledged, and nothing that was written last may be relied on.
@@ -13,6 +15,17 @@ pub(crate) fn after_disk_fault(fault: &Fault) {
         "the disk failed: ending, so that nothing is acknowledged that is not stored"
     );
     std::process::exit(74);
+}
+
+/// A write or flush does not return. Whoever starts this process again finds out whether the disk does.
+#[expect(clippy::exit, reason = "a manager that can store nothing must not look alive")]
+pub(crate) fn after_disk_lost(files: &'static str, took: Duration) {
+    tracing::error!(
+        files,
+        "the disk has not answered for {} s: ending, so that a new process can try",
+        took.as_secs()
+    );
+    std::process::exit(75);
 }
 
 /// Consensus ended by itself: it takes part in nothing any more and does not start again in this process.

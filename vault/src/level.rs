@@ -49,7 +49,11 @@ mod tests {
 
     fn limits(path: &std::path::Path) -> Limits {
         let space = Space::watch(path.to_owned()).unwrap();
-        let log = log::Options { segment_bytes: 256 << 10, batch_bytes: 64 << 10 };
+        let log = log::Options {
+            segment_bytes: 256 << 10,
+            batch_bytes: 64 << 10,
+            ..log::Options::default()
+        };
         Limits { memory_budget: 1 << 20, space, log }
     }
 

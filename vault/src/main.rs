@@ -13,5 +13,6 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|first| first == "launch") {
         return runner::launch::main();
     }
+    vault_memory::sys::keep_little_memory();
     vault::start::main()
 }

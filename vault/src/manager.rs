@@ -31,9 +31,10 @@ use crate::clock::Stamps;
 use crate::disk::diskkey::{self, DiskKey, DiskKeyError};
 use crate::disk::folder::{Folder, RealFolder};
 use crate::disk::keyring::{self, Keyring, KeyringError};
-use crate::disk::log::{self, LogError, LogKey};
+use crate::disk::log::{self, LogError, LogKey, MarkFile};
 use crate::disk::node::{self, Membership};
 use crate::disk::seal::FileError;
+use crate::disk::watch::Patience;
 use crate::entropy;
 use crate::keys::{KeyChangeError, Keys};
 use crate::raft::{Consensus, ProposeError, Start, StartError, View};
@@ -46,6 +47,9 @@ const CLUSTER: &str = "cluster";
 const LOG: &str = "log";
 const SNAPSHOTS: &str = "snapshots";
 const AUDIT: &str = "audit";
+/// Which segment is the newest: of the log, and of the audit.
+const LOG_MARK: &str = "log.mark";
+const AUDIT_MARK: &str = "audit.mark";
 /// A value whose number was taken, or whose key was replaced meanwhile, is sealed again so often.
 const SEAL_TRIES: usize = 10;
 
@@ -196,24 +200,31 @@ impl Manager {
         );
         let (disk_key, context) = (Arc::new(disk_key), membership.context());
         let log_key = LogKey { context: context.clone(), disk_key: Arc::clone(&disk_key) };
-        let audit_folder = folder.folder(AUDIT).map_err(io(AUDIT))?;
+        let place = |inner: Arc<dyn Folder>, mark: &str| log::Place {
+            folder: inner,
+            mark: MarkFile { folder: Arc::clone(&folder), name: mark.to_owned() },
+        };
+        let log_place = place(log_folder, LOG_MARK);
+        let audit_place = place(folder.folder(AUDIT).map_err(io(AUDIT))?, AUDIT_MARK);
         let audit_key = LogKey {
             context: [context.as_slice(), AUDIT.as_bytes()].concat(),
             disk_key: Arc::clone(&disk_key),
         };
         let fault = Box::new(|fault| crate::end::after_disk_fault(&fault));
-        let audit = Audit::open(audit_folder, audit_key, fault).map_err(ManagerError::Audit)?;
+        let audit = Audit::open(audit_place, audit_key, fault).map_err(ManagerError::Audit)?;
         let keys = Arc::new(Keys::new(keyring, folder, disk_key, context));
         let consensus = Consensus::start(Start {
             cluster: membership.cluster,
             raft_id: membership.raft_id,
             keys: Arc::clone(&keys),
             log_key,
-            log_folder,
+            log_place,
             log_options: limits.log,
             snapshot_folder,
             audit: audit.clone(),
             fault: Box::new(|fault| crate::end::after_disk_fault(&fault)),
+            patience: Patience::default(),
+            lost: Box::new(crate::end::after_disk_lost),
         })
         .await?;
         let rotation = Arc::new(Notify::new());

@@ -36,7 +36,8 @@ pub const ALL: [(&str, Hostile, &[&str]); 11] = [
 ];
 
 const DISK_KEY: [u8; 32] = [1; 32];
-const OPTIONS: Options = Options { segment_bytes: 32 << 10, batch_bytes: 8 << 10 };
+const OPTIONS: Options =
+    Options { segment_bytes: 32 << 10, batch_bytes: 8 << 10, keep_bytes: usize::MAX };
 
 /// A log: the first 32 KiB are one segment, what follows is the next.
 pub fn log_segment(data: &[u8]) {

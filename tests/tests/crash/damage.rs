@@ -45,6 +45,9 @@ fn is_refused_at(image: &Image, file: &str, place: &str, offsets: std::ops::Rang
     }
 }
 
+/// Says which segment is the newest.
+const MARK: &str = "mark";
+
 fn segment(number: u64) -> String {
     format!("{number:016x}.seg")
 }
@@ -306,5 +309,72 @@ fn a_segment_that_is_gone_is_missed_unless_all_in_it_and_before_was_purged() {
             Verdict::Missing(LogError::EntriesMissing { .. }) => assert_eq!(number, 1),
             other => panic!("without segment {number}: {other:?}"),
         }
+    }
+}
+
+/// The slot of the newest segment may be one that was being written: the segment is there, nothing is
+/// lost. Any other damage to a mark is refused.
+#[test]
+fn a_mark_that_is_damaged_cut_or_gone_is_refused() {
+    let story = two_segments(WIDE);
+    let image = story.disk.image();
+    let length = image.get(MARK).unwrap().len();
+    for offset in 0..length {
+        if offset % BLOCK > 80 && offset % 61 != 0 {
+            continue;
+        }
+        let flipped = altered(&image, MARK, |bytes| bytes[offset] ^= 1 << (offset % 8));
+        match verdict(&flipped) {
+            Verdict::Missing(LogError::Mark { file, offset: named }) => {
+                assert_eq!((file.as_str(), named), (MARK, offset / BLOCK * BLOCK));
+            }
+            Verdict::Missing(LogError::Version { .. }) => {
+                assert!((8..10).contains(&(offset % BLOCK)), "byte {offset}");
+            }
+            Verdict::Opened { known, .. } => {
+                assert!(offset < BLOCK, "byte {offset}: opened");
+                assert_eq!(&known, story.last(), "byte {offset}");
+            }
+            other => panic!("byte {offset}: {other:?}"),
+        }
+    }
+    for cut in [0, 1, BLOCK, 2 * BLOCK - 1] {
+        let shorter = altered(&image, MARK, |bytes| bytes.truncate(cut));
+        assert!(
+            matches!(verdict(&shorter), Verdict::Missing(LogError::Mark { .. })),
+            "cut at {cut}"
+        );
+    }
+    let mut without = image.clone();
+    without.take(MARK);
+    assert!(matches!(verdict(&without), Verdict::Missing(LogError::Io { .. })));
+}
+
+#[test]
+fn a_log_without_its_newest_segments_is_refused_by_name() {
+    let image = two_segments(WIDE).disk.image();
+    let mut without = image.clone();
+    for number in [2, 1] {
+        without.take(&segment(number));
+        match verdict(&without) {
+            Verdict::Missing(LogError::NewestMissing { file }) => assert_eq!(file, segment(2)),
+            other => panic!("without segment {number}: {other:?}"),
+        }
+    }
+}
+
+/// The mark lies outside the folder of the segments, so that an older copy of that folder is found out.
+#[test]
+fn an_older_copy_of_all_segments_is_refused_if_the_mark_is_newer() {
+    let mut chance = Chance::new(Chance::seed());
+    let mut story = Story::begin(&mut chance);
+    story.write(vec![vote(1), entry(0, 100)]);
+    let mut older = story.disk.image();
+    story.restart(&mut chance);
+    let newer = story.disk.image();
+    older.put(MARK, newer.get(MARK).unwrap().to_vec());
+    match verdict(&older) {
+        Verdict::Missing(LogError::NewestMissing { file }) => assert_eq!(file, segment(2)),
+        other => panic!("{other:?}"),
     }
 }

@@ -13,7 +13,8 @@ use vault::disk::log::{
 };
 
 /// A header, an opening, four batches of one block and a seal.
-pub const OPTIONS: Options = Options { segment_bytes: 28 << 10, batch_bytes: 4 << 10 };
+pub const OPTIONS: Options =
+    Options { segment_bytes: 28 << 10, batch_bytes: 4 << 10, keep_bytes: usize::MAX };
 
 /// What a log says, but for what it cut.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,8 +27,9 @@ pub struct Known {
 
 impl From<Recovered> for Known {
     fn from(recovered: Recovered) -> Self {
-        let Recovered { vote, committed, purged, entries, torn: _ } = recovered;
-        Self { vote, committed, purged, entries }
+        let Recovered { vote, committed, purged, first, entries, torn: _ } = recovered;
+        assert_eq!(first, entries.front().map(|(at, _)| at.index));
+        Self { vote, committed, purged, entries: entries.into() }
     }
 }
 

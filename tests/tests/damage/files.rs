@@ -62,6 +62,8 @@ fn the_daemon_does_not_start_from_damaged_files_and_says_where_they_are_damaged(
         (first, 20),
         (first, 4096 + 100),
         ("log/0000000000000002.seg", 2 * 4096 + 70),
+        ("log.mark", 20),
+        ("log.mark", 100),
     ] {
         let path = cluster(&node).join(name);
         flip_in_file(&path, at);
@@ -84,6 +86,10 @@ fn the_daemon_does_not_start_without_one_of_its_files() {
         (keyring::NAME, "cannot open keyring"),
         ("log/0000000000000002.seg", "segment 2 is missing"),
         ("log/0000000000000001.seg", "entries before index"),
+        ("log/0000000000000003.seg", "log/0000000000000003.seg is missing"),
+        ("log.mark", "reading log.mark failed"),
+        ("audit.mark", "reading audit.mark failed"),
+        ("audit/0000000000000003.seg", "log/0000000000000003.seg is missing"),
     ] {
         let (path, aside) = (cluster(&node).join(name), node.scratch().path("aside"));
         fs::rename(&path, &aside).unwrap();

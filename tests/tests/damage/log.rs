@@ -8,24 +8,28 @@ use std::sync::Arc;
 
 use tests::Node;
 use vault::disk::diskkey::{self, DiskKey};
-use vault::disk::log::{self, BATCH_ALIGN, LogKey, Options, Recovered};
+use vault::disk::log::{self, BATCH_ALIGN, LogKey, MarkFile, Options, Place, Recovered};
 use vault::disk::node::{self, Membership};
 
 use crate::memory::Memory;
 use crate::{assert_names, cluster, ended_cluster, flip, read};
 
+const MARK: &str = "log.mark";
 const BATCH_HEAD: usize = 64;
 const BATCH_MAGIC: &[u8] = b"CBT1";
 /// Of the bytes between the heads, one in so many is damaged.
 const STEP: usize = 97;
 /// Opening a log starts a segment: here it need not be large.
-const OPTIONS: Options = Options { segment_bytes: 16 << 10, batch_bytes: 8 << 10 };
+const OPTIONS: Options =
+    Options { segment_bytes: 16 << 10, batch_bytes: 8 << 10, keep_bytes: usize::MAX };
 
 /// The log of a cluster that has ended.
 struct Stored {
     files: BTreeMap<String, Vec<u8>>,
     /// Where the batches of each segment stand.
     batches: BTreeMap<String, Vec<Range<usize>>>,
+    /// Which segment is the newest.
+    mark: Vec<u8>,
     disk_key: Vec<u8>,
     context: Vec<u8>,
 }
@@ -45,7 +49,8 @@ impl Stored {
             batches.insert(name.clone(), batches_of(&bytes));
             files.insert(name, bytes);
         }
-        Self { files, batches, disk_key, context }
+        let mark = read(node, MARK);
+        Self { files, batches, disk_key, context, mark }
     }
 
     fn newest(&self) -> &str {
@@ -62,7 +67,9 @@ impl Stored {
     fn opened(&self, files: &BTreeMap<String, Vec<u8>>) -> Result<Recovered, log::LogError> {
         let disk_key = Arc::new(DiskKey::parse(&self.disk_key).ok().unwrap());
         let key = LogKey { context: self.context.clone(), disk_key };
-        let folder = Arc::new(Memory::of(files));
+        let mark = Memory::of(&BTreeMap::from([(MARK.to_owned(), self.mark.clone())]));
+        let mark = MarkFile { folder: Arc::new(mark), name: MARK.to_owned() };
+        let folder = Place { folder: Arc::new(Memory::of(files)), mark };
         let salt = Box::new(vault::entropy::random);
         let opened = log::open(folder, key, OPTIONS, salt, Box::new(|fault| panic!("{fault}")));
         opened.map(|(recovered, _)| recovered)

@@ -83,6 +83,34 @@ pub fn new_session_keyring() -> io::Result<()> {
     }
 }
 
+/// Gives memory that was freed back to the kernel, where the C library can: after a start or a snapshot much
+/// was in use for a moment.
+pub fn release_free_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: walks the allocator's own lists under its own locks; what is in use stays as it is.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
+/// How the C library's allocator is to keep memory: few heaps, so that little lies idle in each of them, and
+/// large blocks on their own, so that they go back to the kernel when they are freed. Called before the
+/// first thread starts.
+pub fn keep_little_memory() {
+    #[cfg(target_env = "gnu")]
+    for (option, value) in [(libc::M_ARENA_MAX, HEAPS_MAX), (libc::M_MMAP_THRESHOLD, LARGE_BYTES)] {
+        // SAFETY: takes two numbers and changes how later blocks are found, no block that is in use.
+        unsafe { libc::mallopt(option, value) };
+    }
+}
+
+/// Heaps of the allocator: as many threads can allocate at once without waiting.
+#[cfg(target_env = "gnu")]
+const HEAPS_MAX: libc::c_int = 4;
+/// A block from this size on is a map of its own.
+#[cfg(target_env = "gnu")]
+const LARGE_BYTES: libc::c_int = 256 << 10;
+
 /// Sends a signal, real-time ones included, to the process behind `pidfd`.
 pub fn signal_process(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     let details = std::ptr::null::<libc::siginfo_t>();

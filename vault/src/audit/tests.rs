@@ -11,7 +11,7 @@ fn open(folder: &TestFolder) -> Result<Audit, LogError> {
         disk_key: Arc::new(DiskKey::filled(|bytes| bytes.fill(1)).unwrap()),
     };
     let folder = Arc::new(RealFolder::open(folder.path()).unwrap());
-    Audit::open(folder, key, Box::new(|fault| panic!("{fault}")))
+    Audit::open(folder.into(), key, Box::new(|fault| panic!("{fault}")))
 }
 
 fn called(call: u16) -> Called {

@@ -21,6 +21,19 @@ pub trait Folder: Send + Sync {
     fn names(&self) -> io::Result<Vec<String>>;
     /// All bytes of a file.
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
+    /// How many bytes a file has.
+    fn length(&self, name: &str) -> io::Result<u64> {
+        Ok(self.read(name)?.len().try_into().expect("sizes fit in 64 bits"))
+    }
+    /// Reads a file's bytes from a place on. Returns how many there were: fewer than asked for at its end.
+    fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.read(name)?;
+        let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..));
+        let rest = rest.unwrap_or_default();
+        let count = rest.len().min(into.len());
+        into[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
     /// A new file, which must not be there yet.
     fn create(&self, name: &str) -> io::Result<Arc<dyn StoredFile>>;
     /// Gives a file another name; one that has it already is replaced.
@@ -41,6 +54,32 @@ pub trait StoredFile: Send + Sync {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// Returns once what was written is on the disk.
     fn flush(&self) -> io::Result<()>;
+    /// The same, for a file that nobody reads soon: its pages need not stay in memory.
+    fn flush_and_forget(&self) -> io::Result<()> {
+        self.flush()
+    }
+}
+
+/// Reads a file from its start, piece by piece.
+pub struct FileReader<'a> {
+    folder: &'a dyn Folder,
+    name: &'a str,
+    offset: u64,
+}
+
+impl<'a> FileReader<'a> {
+    /// Starts at the file's first byte.
+    pub fn new(folder: &'a dyn Folder, name: &'a str) -> Self {
+        Self { folder, name, offset: 0 }
+    }
+}
+
+impl io::Read for FileReader<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.folder.read_at(self.name, self.offset, into)?;
+        self.offset += u64::try_from(count).expect("sizes fit in 64 bits");
+        Ok(count)
+    }
 }
 
 /// Puts a whole file in place: afterwards it is there with all its bytes, or as it was before.
@@ -70,6 +109,13 @@ impl RealFolder {
     }
 }
 
+impl RealFolder {
+    fn to_read(&self, name: &str) -> io::Result<fs::File> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        Ok(rustix::fs::openat(&self.descriptor, name, flags, Mode::empty())?.into())
+    }
+}
+
 impl Folder for RealFolder {
     fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
@@ -84,11 +130,28 @@ impl Folder for RealFolder {
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = rustix::fs::openat(&self.descriptor, name, flags, Mode::empty())?;
         let mut bytes = Vec::new();
-        io::Read::read_to_end(&mut fs::File::from(file), &mut bytes)?;
+        io::Read::read_to_end(&mut self.to_read(name)?, &mut bytes)?;
         Ok(bytes)
+    }
+
+    fn length(&self, name: &str) -> io::Result<u64> {
+        Ok(self.to_read(name)?.metadata()?.len())
+    }
+
+    fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let file = self.to_read(name)?;
+        let mut count = 0;
+        while count < into.len() {
+            let at = offset + u64::try_from(count).expect("sizes fit in 64 bits");
+            match file.read_at(&mut into[count..], at) {
+                Ok(0) => break,
+                Ok(more) => count += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count)
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StoredFile>> {
@@ -140,5 +203,12 @@ impl StoredFile for RealFile {
 
     fn flush(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+
+    fn flush_and_forget(&self) -> io::Result<()> {
+        self.0.sync_data()?;
+        // Advice: where the kernel does not take it, pages stay a little longer.
+        rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed).ok();
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@
 //! ```
 //! Piece n is sealed with nonce n; the head, n and the piece's own head are authenticated along.
 
-use std::io;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
@@ -18,6 +18,7 @@ use vault_core::seal::{DataKey, Epoch};
 
 use super::folder::{Folder, StoredFile};
 use super::keyring::Keyring;
+use super::pace::Pace;
 use super::seal::array;
 
 const MAGIC: &[u8; 8] = b"COFFSNP1";
@@ -28,6 +29,12 @@ const TAG: usize = 16;
 /// A piece is sealed once it has this many bytes: large enough for the cipher's full speed, small enough
 /// to be read without much memory.
 const PIECE_BYTES: usize = 128 << 10;
+/// So many bytes are written before they are flushed: the log's own flush never waits behind more than this.
+const FLUSH_BYTES: u64 = 1 << 20;
+/// Snapshots are written no faster: they have time, and who waits for the log has not.
+const BYTES_PER_SECOND: u64 = 200_000_000;
+/// Bytes that are read with one call.
+const READ_BYTES: usize = 256 << 10;
 
 /// A snapshot that cannot be used. Says where.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +48,14 @@ pub enum SnapshotError {
     )]
     Epoch { file: String, epoch: u32 },
     #[error("{file}: offset {offset}: damaged, or of another cluster")]
-    Damaged { file: String, offset: usize },
+    Damaged { file: String, offset: u64 },
+    #[error("{file}: offset {offset}: cannot be read")]
+    Io {
+        file: String,
+        offset: u64,
+        #[source]
+        source: io::Error,
+    },
 }
 
 struct Sealing {
@@ -79,6 +93,9 @@ pub struct SnapshotWriter {
     offset: u64,
     piece: u64,
     buffer: Vec<u8>,
+    /// Bytes up to here were flushed.
+    flushed: u64,
+    pace: Pace,
 }
 
 impl SnapshotWriter {
@@ -104,8 +121,9 @@ impl SnapshotWriter {
         file.write_at(0, &head)?;
         let sealing = Sealing::new(key, cluster, head);
         let offset = as_u64(HEAD_BYTES);
-        let mut writer =
-            Self { folder, name: name.to_owned(), file, sealing, offset, piece: 0, buffer: vec![] };
+        let (name, pace) = (name.to_owned(), Pace::new(BYTES_PER_SECOND));
+        let (piece, buffer, flushed) = (0, Vec::new(), 0);
+        let mut writer = Self { folder, name, file, sealing, offset, piece, buffer, flushed, pace };
         writer.start_piece();
         Ok(writer)
     }
@@ -136,6 +154,11 @@ impl SnapshotWriter {
         self.file.write_at(self.offset, &self.buffer)?;
         self.offset += as_u64(self.buffer.len());
         self.piece += 1;
+        if self.offset - self.flushed >= FLUSH_BYTES {
+            self.file.flush_and_forget()?;
+            self.flushed = self.offset;
+        }
+        self.pace.wait_for(as_u64(self.buffer.len()));
         self.start_piece();
         Ok(())
     }
@@ -143,7 +166,7 @@ impl SnapshotWriter {
     /// Writes the last piece, and puts the file in place once all of it is on the disk.
     pub fn finish(mut self) -> io::Result<()> {
         self.write_piece(true)?;
-        self.file.flush()?;
+        self.file.flush_and_forget()?;
         self.folder.rename(&format!("{}.new", self.name), &self.name)?;
         self.folder.flush()
     }
@@ -152,16 +175,20 @@ impl SnapshotWriter {
 /// Opens every piece of a snapshot and gives out its records, in order. `name` is for the error.
 pub fn read_records(
     name: &str,
-    bytes: &[u8],
+    bytes: impl Read,
     keyring: &Keyring,
     cluster: ClusterId,
     mut record: impl FnMut(&[u8]) -> Option<()>,
 ) -> Result<(), SnapshotError> {
     let file = || name.to_owned();
-    let head: [u8; HEAD_BYTES] = match bytes.get(..HEAD_BYTES) {
-        Some(head) if head[..8] == *MAGIC => array(head, 0),
-        Some(_) | None => return Err(SnapshotError::NotASnapshot { file: file() }),
-    };
+    let mut source = Source { bytes: io::BufReader::with_capacity(READ_BYTES, bytes), offset: 0 };
+    let io = |offset| move |source| SnapshotError::Io { file: name.to_owned(), offset, source };
+    let mut head = Vec::new();
+    let is_whole = source.take(HEAD_BYTES, &mut head).map_err(io(0))?;
+    if !is_whole || head[..8] != *MAGIC {
+        return Err(SnapshotError::NotASnapshot { file: file() });
+    }
+    let head: [u8; HEAD_BYTES] = array(&head, 0);
     let found = u16::from_le_bytes(array(&head, 8));
     if found != VERSION {
         return Err(SnapshotError::Version { file: file(), found });
@@ -170,43 +197,68 @@ pub fn read_records(
     let key = keyring.key(Epoch(epoch));
     let key = key.ok_or_else(|| SnapshotError::Epoch { file: file(), epoch })?;
     let sealing = Sealing::new(key, cluster, head);
-    let mut offset = HEAD_BYTES;
+    let mut body = Vec::new();
     for piece in 0.. {
+        let offset = source.offset;
         let damaged = || SnapshotError::Damaged { file: file(), offset };
-        let opened = open_piece(&sealing, piece, &bytes[offset..]).ok_or_else(damaged)?;
-        split_records(&opened.body, &mut record).ok_or_else(damaged)?;
-        offset += opened.length;
-        if opened.is_last {
+        let opened = open_piece(&sealing, piece, &mut source, &mut body).map_err(io(offset))?;
+        let is_last = opened.ok_or_else(damaged)?;
+        split_records(&body, &mut record).ok_or_else(damaged)?;
+        if is_last {
             break;
         }
     }
-    if offset != bytes.len() {
+    let offset = source.offset;
+    let mut rest = Vec::new();
+    if source.take(1, &mut rest).map_err(io(offset))? {
         return Err(SnapshotError::Damaged { file: file(), offset });
     }
     Ok(())
 }
 
-struct Piece {
-    body: Vec<u8>,
-    is_last: bool,
-    /// Bytes in the file.
-    length: usize,
+/// What is left of the file.
+struct Source<R> {
+    bytes: R,
+    offset: u64,
 }
 
-fn open_piece(sealing: &Sealing, piece: u64, bytes: &[u8]) -> Option<Piece> {
-    let (head, rest) = bytes.split_at_checked(PIECE_HEAD)?;
-    let length = usize::try_from(u32::from_le_bytes(array(head, 0))).ok()?;
-    let sealed = rest.get(..length.checked_add(TAG)?)?;
-    let mut body = sealed.to_vec();
-    let aad = sealing.associated(piece, head);
-    sealing.key.open_in_place(Sealing::nonce(piece), aad, &mut body).ok()?;
-    body.truncate(length);
-    let is_last = match head[4] {
-        0 => false,
-        1 => true,
-        _ => return None,
-    };
-    Some(Piece { body, is_last, length: PIECE_HEAD + length + TAG })
+impl<R: Read> Source<R> {
+    /// Reads so many bytes. False if there are fewer: no memory is taken for bytes that are not there.
+    fn take(&mut self, count: usize, into: &mut Vec<u8>) -> io::Result<bool> {
+        into.clear();
+        let read = self.bytes.by_ref().take(as_u64(count)).read_to_end(into)?;
+        self.offset += as_u64(read);
+        Ok(read == count)
+    }
+}
+
+/// Reads a piece and leaves what it holds in `body`. Says whether it is the last one; nothing if it does
+/// not open.
+fn open_piece(
+    sealing: &Sealing,
+    piece: u64,
+    source: &mut Source<impl Read>,
+    body: &mut Vec<u8>,
+) -> io::Result<Option<bool>> {
+    if !source.take(PIECE_HEAD, body)? {
+        return Ok(None);
+    }
+    let head: [u8; PIECE_HEAD] = array(body, 0);
+    let length = usize::try_from(u32::from_le_bytes(array(&head, 0))).ok();
+    let Some(sealed) = length.and_then(|length| length.checked_add(TAG)) else { return Ok(None) };
+    if !source.take(sealed, body)? {
+        return Ok(None);
+    }
+    let aad = sealing.associated(piece, &head);
+    if sealing.key.open_in_place(Sealing::nonce(piece), aad, body).is_err() {
+        return Ok(None);
+    }
+    body.truncate(sealed - TAG);
+    Ok(match head[4] {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    })
 }
 
 fn split_records(mut body: &[u8], record: &mut impl FnMut(&[u8]) -> Option<()>) -> Option<()> {

@@ -1,6 +1,7 @@
 //! The handle on consensus: propose a command, read a view that is no older than the question.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,14 +15,15 @@ use vault_core::feature::Level;
 use vault_core::id::ClusterId;
 use vault_core::time::Timestamp;
 
-use super::housekeeping::keep_house;
+use super::housekeeping::{House, keep_house};
 use super::machine::{Machine, RestoreError, Shelf, View};
 use super::network::Network;
-use super::store::{EntryError, LogStore};
+use super::store::{EntryError, LogStore, entry_from};
 use super::types::{Member, Proposal, Types};
 use crate::audit::Audit;
 use crate::disk::folder::Folder;
-use crate::disk::log::{self, Fault, LogError, LogKey, TornTail};
+use crate::disk::log::{self, Chance, Fault, LogError, LogKey, TornTail};
+use crate::disk::watch::{DiskState, DiskWatch, Patience};
 use crate::entropy;
 use crate::events::Events;
 use crate::keys::Keys;
@@ -35,13 +37,17 @@ pub struct Start {
     pub raft_id: u64,
     pub keys: Arc<Keys>,
     pub log_key: LogKey,
-    pub log_folder: Arc<dyn Folder>,
+    pub log_place: log::Place,
     pub log_options: log::Options,
     pub snapshot_folder: Arc<dyn Folder>,
     /// Told of every applied command that somebody asked for.
     pub audit: Audit,
     /// Called once if the disk fails. Nothing is acknowledged after that.
     pub fault: Box<dyn FnOnce(Fault) + Send>,
+    /// How long the disk may take.
+    pub patience: Patience,
+    /// Called once if a write or flush does not return in that time.
+    pub lost: Box<dyn FnOnce(&'static str, Duration) + Send>,
 }
 
 /// Why consensus does not start.
@@ -53,6 +59,8 @@ pub enum StartError {
     Entry(#[from] EntryError),
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    #[error("the disk cannot be watched")]
+    Watch(#[source] io::Error),
     #[error("raft does not start: {0}")]
     Raft(String),
 }
@@ -68,6 +76,10 @@ pub enum ProposeError {
     Unknown,
     #[error("this manager is stopping")]
     Stopped,
+    #[error(
+        "this manager's disk has not answered for {millis} ms: nothing was changed. Reads go on; writes do again once it answers"
+    )]
+    DiskHangs { millis: u128 },
 }
 
 /// Consensus of this manager.
@@ -76,6 +88,7 @@ pub struct Consensus {
     views: watch::Receiver<View>,
     events: Events,
     torn: Option<TornTail>,
+    disk: DiskWatch,
 }
 
 impl Consensus {
@@ -84,22 +97,48 @@ impl Consensus {
         let shelf = Shelf {
             folder: start.snapshot_folder,
             keys: start.keys,
-            audit: start.audit,
+            audit: start.audit.clone(),
             cluster: start.cluster,
         };
+        let mut watched: Vec<_> =
+            start.audit.pulse().map(|pulse| ("audit", pulse)).into_iter().collect();
         let machine = Machine::restore(shelf)?;
         let (views, events) = (machine.views(), machine.events());
-        let salts = Box::new(entropy::random::<32>);
-        let opened =
-            log::open(start.log_folder, start.log_key, start.log_options, salts, start.fault);
+        let chance = Chance { entropy: Box::new(entropy::random::<32>), fault: start.fault };
+        let (applied, mut unapplied) = (machine.applied_index(), 0);
+        let mut unreadable = None;
+        // Behind the snapshot every entry must read: it is refused here, by name, rather than half-way.
+        let mut visit = |at: log::Position, bytes: &[u8]| {
+            if applied.is_none_or(|applied| at.index > applied) {
+                unapplied += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                unreadable = unreadable.take().or_else(|| entry_from(at, bytes).err());
+            }
+        };
+        let segment_bytes = start.log_options.segment_bytes;
+        let (place, options) = (start.log_place, start.log_options);
+        let opened = log::open_with(place, start.log_key, options, chance, &mut visit);
         let (mut recovered, writer) = opened?;
+        if let Some(unreadable) = unreadable {
+            return Err(unreadable.into());
+        }
         let torn = recovered.torn.take();
-        let store = LogStore::new(recovered, writer)?;
+        let log = LogStore::new(recovered, writer)?;
+        watched.push(("log", log.pulse()));
+        let disk = DiskWatch::start(watched, start.patience, start.lost);
+        let disk = disk.map_err(StartError::Watch)?;
         let config = Arc::new(config(&start.cluster).map_err(StartError::Raft)?);
-        let raft = Raft::new(start.raft_id, config, Network, store.clone(), machine).await;
+        let raft = Raft::new(start.raft_id, config, Network, log.clone(), machine).await;
         let raft = raft.map_err(|fatal| StartError::Raft(fatal.to_string()))?;
-        tokio::spawn(keep_house(raft.clone(), store));
-        Ok(Self { raft, views, events, torn })
+        let house =
+            House { raft: raft.clone(), log, segment_bytes, unapplied, views: views.clone() };
+        tokio::spawn(keep_house(house));
+        vault_memory::sys::release_free_memory();
+        Ok(Self { raft, views, events, torn, disk })
+    }
+
+    /// What is known of this manager's disk. Whoever leads and is told that it hangs must hand over.
+    pub fn disk(&self) -> &DiskWatch {
+        &self.disk
     }
 
     /// A torn tail that was cut at start, to be reported.
@@ -132,6 +171,10 @@ impl Consensus {
 
     /// Has a command committed and applied. Returns its index and what came of it.
     pub async fn propose(&self, command: Command) -> Result<(u64, Outcome), ProposeError> {
+        // What is already under way waits; nothing more queues up behind it.
+        if let DiskState::Hangs { since } = self.disk.state() {
+            return Err(ProposeError::DiskHangs { millis: since.elapsed().as_millis() });
+        }
         let written = timeout(PATIENCE, self.raft.client_write(Proposal(Arc::new(command)))).await;
         match written.map_err(|_| ProposeError::Unknown)? {
             Ok(response) => {

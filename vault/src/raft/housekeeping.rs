@@ -6,38 +6,61 @@ use std::time::Duration;
 use openraft::Raft;
 use openraft::async_runtime::WatchReceiver;
 use openraft::error::Fatal;
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::machine::Machine;
+use super::machine::{Machine, View};
 use super::store::LogStore;
 use super::types::Types;
 
 /// A snapshot is due once so many bytes were appended since the last one. A restart reads at most about
 /// this much log.
 const SNAPSHOT_EVERY_BYTES: u64 = 32 << 20;
-/// Entries kept behind the newest snapshot, so that a manager that was away for a moment needs no
-/// snapshot, and nothing is purged that may still be on its way to be applied.
-const KEEP_ENTRIES: u64 = 1_000;
+/// The same for a large state: once a quarter of it was appended, and at the latest past so many bytes. A
+/// snapshot writes the whole state anew.
+const SNAPSHOT_EVERY_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of the log that are kept on the disk behind the newest snapshot, so that a manager that was away
+/// for a moment needs no snapshot.
+const KEEP_BYTES: u64 = 32 << 20;
 /// Entries kept where the number of segments counts more.
 const KEEP_FEW: u64 = 1;
-/// Segments that a log may have before it is made short whatever it holds: each start takes a new one.
+/// Segments that a log may have before it is made short whatever it holds: each start takes a new one. More
+/// where a snapshot is due later.
 const SEGMENTS_MAX: usize = 4;
 /// How often the log's size is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// What is kept in order, and by what.
+pub(super) struct House {
+    pub raft: Raft<Types, Machine>,
+    pub log: LogStore,
+    pub segment_bytes: u64,
+    /// Bytes of the entries that stood behind the newest snapshot at the start.
+    pub unapplied: u64,
+    pub views: watch::Receiver<View>,
+}
+
+/// After how many bytes of log a snapshot of a state of this size is due.
+fn snapshot_every(state_bytes: u64) -> u64 {
+    (state_bytes / 4).clamp(SNAPSHOT_EVERY_BYTES, SNAPSHOT_EVERY_BYTES_MAX)
+}
+
 /// Runs until Raft ends.
-pub(super) async fn keep_house(raft: Raft<Types, Machine>, log: LogStore) {
+pub(super) async fn keep_house(house: House) {
+    let House { raft, log, segment_bytes, unapplied, views } = house;
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut at_last_snapshot = 0;
     let mut was_long = false;
     // A log that was long already when this process started.
-    let mut due = log.kept_bytes() > SNAPSHOT_EVERY_BYTES;
+    let mut due = unapplied > SNAPSHOT_EVERY_BYTES;
     loop {
         ticks.tick().await;
         let appended = log.appended_bytes();
-        let is_long = log.segments() > SEGMENTS_MAX;
-        due |= appended.saturating_sub(at_last_snapshot) > SNAPSHOT_EVERY_BYTES;
+        let every = snapshot_every(views.borrow().state.memory_bytes());
+        let more = usize::try_from((every - SNAPSHOT_EVERY_BYTES) / segment_bytes);
+        let is_long = log.segments() > SEGMENTS_MAX.saturating_add(more.unwrap_or(usize::MAX));
+        due |= appended.saturating_sub(at_last_snapshot) > every;
         // Once for each time that it gets long: a snapshot that is there already is purged to below.
         due |= is_long && !was_long;
         was_long = is_long;
@@ -59,8 +82,8 @@ pub(super) async fn keep_house(raft: Raft<Types, Machine>, log: LogStore) {
             }
             (metrics.snapshot.map(|id| id.index()), metrics.purged.map(|id| id.index()))
         };
-        let keep = if is_long { KEEP_FEW } else { KEEP_ENTRIES };
-        let upto = snapshot.map_or(0, |index| index.saturating_sub(keep));
+        let few = snapshot.map_or(0, |index| index.saturating_sub(KEEP_FEW));
+        let upto = if is_long { few } else { few.min(log.before_last(KEEP_BYTES).unwrap_or(0)) };
         if upto > purged.unwrap_or(0) && raft.trigger().purge_log(upto).await.is_err() {
             return;
         }

@@ -19,7 +19,7 @@ use super::types::{
     Answer, LogId, Snapshot, SnapshotMeta, StoredMembership, Types, log_id, position,
 };
 use crate::audit::{Audit, Written};
-use crate::disk::folder::{self, Folder};
+use crate::disk::folder::{self, FileReader, Folder};
 use crate::disk::log::Position;
 use crate::disk::snapshot::{SnapshotError, SnapshotWriter, read_records};
 use crate::entropy;
@@ -110,8 +110,7 @@ impl Machine {
         let mut view = View::default();
         let mut snapshot = None;
         if let Some(name) = newest {
-            let bytes = shelf.folder.read(&name).map_err(io(&name))?;
-            view = read_view(&name, &bytes, &shelf)?;
+            view = read_view(&name, shelf.folder.as_ref(), &shelf)?;
             let folder = Arc::clone(&shelf.folder);
             snapshot = Some((view.meta(), SnapshotFile { folder, name }));
         }
@@ -141,6 +140,11 @@ impl Machine {
             audited.push((written, Audit::code_of(&applied.outcome)));
         }
         applied
+    }
+
+    /// Index of the last entry that was applied.
+    pub(super) fn applied_index(&self) -> Option<u64> {
+        self.view.applied.map(|id| id.index())
     }
 
     /// What happens, for those who watch.
@@ -218,13 +222,12 @@ impl RaftStateMachine<Types> for Machine {
         snapshot: SnapshotFile,
     ) -> Result<(), io::Error> {
         let SnapshotFile { folder, name } = snapshot;
-        let bytes = folder.read(&name)?;
-        let view = read_view(&name, &bytes, &self.shelf).map_err(io::Error::other)?;
+        let view = read_view(&name, folder.as_ref(), &self.shelf).map_err(io::Error::other)?;
         if view.meta() != *meta {
             return Err(io::Error::other("the snapshot is not the one that was announced"));
         }
         // In place, and on the disk, before anything relies on it.
-        folder::replace(self.shelf.folder.as_ref(), &name, &bytes)?;
+        folder::replace(self.shelf.folder.as_ref(), &name, &folder.read(&name)?)?;
         let folder = Arc::clone(&self.shelf.folder);
         self.view = view;
         *lock(&self.newest) = Some((meta.clone(), SnapshotFile { folder, name }));
@@ -303,7 +306,8 @@ fn write_view(view: &View, shelf: &Shelf) -> io::Result<String> {
 }
 
 /// Reads a snapshot back: all of it or nothing.
-fn read_view(name: &str, bytes: &[u8], shelf: &Shelf) -> Result<View, RestoreError> {
+fn read_view(name: &str, folder: &dyn Folder, shelf: &Shelf) -> Result<View, RestoreError> {
+    let bytes = FileReader::new(folder, name);
     let mut reading = Reading::default();
     let mut broken = None;
     let read = read_records(name, bytes, &shelf.keys.ring(), shelf.cluster, |record| {

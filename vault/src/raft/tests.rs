@@ -38,9 +38,12 @@ fn stores(folder: &TestFolder) -> io::Result<(LogStore, Machine)> {
         context: b"suite".to_vec(),
         disk_key: Arc::new(DiskKey::filled(entropy::fill).map_err(io::Error::other)?),
     };
-    let options = log::Options { segment_bytes: 256 << 10, batch_bytes: 64 << 10 };
+    let options =
+        log::Options { segment_bytes: 256 << 10, batch_bytes: 64 << 10, keep_bytes: 4 << 10 };
     let fault = Box::new(|fault: log::Fault| panic!("{fault}"));
-    let opened = log::open(home.folder("log")?, key, options, Box::new(entropy::random), fault);
+    let mark = log::MarkFile { folder: Arc::clone(&home), name: "mark".into() };
+    let place = log::Place { folder: home.folder("log")?, mark };
+    let opened = log::open(place, key, options, Box::new(entropy::random), fault);
     let (recovered, writer) = opened.map_err(io::Error::other)?;
     let ring = Keyring::first(|key| key.fill(1)).map_err(io::Error::other)?;
     let disk_key = Arc::new(DiskKey::filled(entropy::fill).map_err(io::Error::other)?);
@@ -51,7 +54,8 @@ fn stores(folder: &TestFolder) -> io::Result<(LogStore, Machine)> {
         // One cluster: the suite carries a snapshot from one manager to another.
         cluster: ClusterId::from_entropy([1; 17]),
     };
-    let log = LogStore::new(recovered, writer).map_err(io::Error::other)?;
+    // Nothing that was flushed stays in memory: what is asked for comes from the disk.
+    let log = LogStore::with_cache(recovered, writer, 0).map_err(io::Error::other)?;
     Ok((log, Machine::restore(shelf).map_err(io::Error::other)?))
 }
 

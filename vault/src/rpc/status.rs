@@ -43,7 +43,9 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Status {
 
 fn of_propose(error: &ProposeError) -> Status {
     let code = match error {
-        ProposeError::NoLeader | ProposeError::Stopped => Code::Unavailable,
+        ProposeError::NoLeader | ProposeError::Stopped | ProposeError::DiskHangs { .. } => {
+            Code::Unavailable
+        }
         ProposeError::Unknown => Code::DeadlineExceeded,
     };
     Status::new(code, error.to_string())

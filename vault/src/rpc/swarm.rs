@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::status;
 use crate::daemon::Daemon;
+use crate::disk::watch::DiskState;
 use crate::manager::Manager;
 use crate::raft::View;
 
@@ -31,7 +32,13 @@ impl Swarm for Daemon {
         _request: Request<InspectSwarmRequest>,
     ) -> Result<Response<InspectSwarmResponse>, Status> {
         let (cluster, own) = self.cluster().await.map_err(|error| status::of_call(&error))?;
+        let manager = self.manager().map_err(|error| status::of_call(&error))?;
+        let disk_hangs_ms = match manager.consensus().disk().state() {
+            DiskState::Answers => 0,
+            DiskState::Hangs { since } => u64::try_from(since.elapsed().as_millis()).unwrap_or(0),
+        };
         Ok(Response::new(InspectSwarmResponse {
+            disk_hangs_ms,
             cluster_id: cluster.id.to_string(),
             node_id: own.node_id.to_string(),
             created_at: i64::try_from(cluster.meta.created_at.nanos()).unwrap_or(i64::MAX),

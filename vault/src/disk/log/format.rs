@@ -123,6 +123,14 @@ pub(super) struct Batch {
     pub length: usize,
 }
 
+impl Batch {
+    /// Stands where a batch was taken from.
+    pub(super) fn none() -> Self {
+        let (previous_tag, tag, body) = ([0; TAG], [0; TAG], Zeroizing::default());
+        Self { counter: 0, previous_tag, tag, body, length: 0 }
+    }
+}
+
 /// Room for a batch's head, to be followed by its records and `finish_batch`.
 pub(super) fn start_batch(out: &mut Vec<u8>) {
     out.clear();
@@ -146,6 +154,16 @@ pub(super) fn finish_batch(
     head[TAG_AT..TAG_AT + TAG].copy_from_slice(&tag);
     out.resize(out.len().next_multiple_of(BATCH_ALIGN), 0);
     tag
+}
+
+/// How many bytes the batch with this head takes, as far as the head can be trusted; the head alone where
+/// no batch starts.
+pub(super) fn batch_length(head: &[u8]) -> usize {
+    if head.len() < BATCH_HEAD || u32::from_le_bytes(array(head, 0)) != BATCH_MAGIC {
+        return BATCH_HEAD;
+    }
+    let body = usize::try_from(u32::from_le_bytes(array(head, 4))).unwrap_or(usize::MAX);
+    body.saturating_add(BATCH_HEAD).checked_next_multiple_of(BATCH_ALIGN).unwrap_or(usize::MAX)
 }
 
 /// Reads and opens the batch at the start of `bytes`, by itself: the chain is the caller's to check.

@@ -81,7 +81,8 @@ impl Folder for Memory {
     }
 }
 
-const OPTIONS: Options = Options { segment_bytes: 32 << 10, batch_bytes: 8 << 10 };
+const OPTIONS: Options =
+    Options { segment_bytes: 32 << 10, batch_bytes: 8 << 10, keep_bytes: usize::MAX };
 
 fn key() -> LogKey {
     let disk_key = Arc::new(DiskKey::filled(|bytes| bytes.fill(1)).unwrap());
@@ -176,6 +177,31 @@ fn a_log_of_many_segments_comes_back_and_purged_segments_are_used_again() {
     let names = folder.names().unwrap();
     assert!(names.len() < 8, "{names:?}");
     assert!(names.iter().any(|name| name.starts_with("spare.")), "{names:?}");
+}
+
+#[test]
+fn entries_that_are_not_kept_in_memory_are_read_back_from_the_disk() {
+    let folder = Memory::default();
+    let (_, writer) = open_memory(&folder).unwrap();
+    for index in 0..60 {
+        write(&writer, vec![entry(index, 2000)]);
+    }
+    write(&writer, vec![Record::Truncate(Some(49)), entry(50, 7), entry(51, 8)]);
+    write(&writer, vec![Record::Purge(at(29))]);
+    drop(writer);
+    let options = Options { keep_bytes: 0, ..OPTIONS };
+    let fault = Box::new(|fault: Fault| panic!("{fault}"));
+    let place = Arc::new(folder);
+    let (recovered, writer) = open(place, key(), options, Box::new(|| [201; 32]), fault).unwrap();
+    assert_eq!((recovered.first, indexes(&recovered)), (Some(30), vec![51]));
+    write(&writer, vec![entry(52, 9)]);
+    let read = writer.reader().read(30..100, usize::MAX).unwrap();
+    let sizes: Vec<_> = read.iter().map(|(at, bytes)| (at.index, bytes.len())).collect();
+    let old = (30..50).map(|index| (index, 2000));
+    assert_eq!(sizes, old.chain([(50, 7), (51, 8), (52, 9)]).collect::<Vec<_>>());
+    let some = writer.reader().read(30..100, 5000).unwrap();
+    assert_eq!(some.len(), 2, "a bounded answer");
+    assert!(writer.reader().before_last(8 << 10).is_some_and(|index| index > 40));
 }
 
 #[test]

@@ -12,10 +12,14 @@ use std::time::Duration;
 use super::format::{
     BATCH_ALIGN, SEGMENT_HEAD, SegmentHead, SegmentKey, encode_segment, finish_batch, start_batch,
 };
+use super::index::{Index, LogReader};
+use super::mark::Mark;
 use super::record::{Opening, Record, encode};
 use super::recover::{LogError, Tail, segment_name};
 use super::{LogKey, Options};
 use crate::disk::folder::{Folder, StoredFile};
+use crate::disk::pace::Pace;
+use crate::disk::watch::Pulse;
 
 /// How long the log may be idle before its last batch is covered by a seal.
 const IDLE: Duration = Duration::from_millis(10);
@@ -25,6 +29,8 @@ const FREE_MAX: usize = 2;
 pub(super) const SPARE: &str = "spare.";
 /// Bytes zeroed with one call, so that the zeroing thread never holds the disk for long.
 const ZERO_CHUNK: usize = 1 << 20;
+/// Zeros are written no faster. Half a segment takes longer to be filled at the highest rate measured.
+const ZERO_BYTES_PER_SECOND: u64 = 400_000_000;
 
 /// The disk failed: what was written last may or may not be stored, and no later write can mend that.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +52,8 @@ pub struct Submission {
 /// The way to the writer's thread. Dropping it ends the thread once all is written.
 pub struct LogWriter {
     queue: Option<Sender<Submission>>,
+    reader: LogReader,
+    pulse: Pulse,
     /// How many segments hold something.
     segments: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
@@ -59,11 +67,14 @@ pub(super) struct Start {
     pub entropy: Box<dyn FnMut() -> [u8; 32] + Send>,
     pub fault: Box<dyn FnOnce(Fault) + Send>,
     pub tail: Tail,
+    pub mark: Mark,
 }
 
 impl LogWriter {
     pub(super) fn start(start: Start) -> Result<Self, LogError> {
-        let Start { folder, key, options, entropy, fault, tail } = start;
+        let Start { folder, key, options, entropy, fault, tail, mark } = start;
+        let reader = LogReader::new(Arc::clone(&folder), key.clone(), tail.index.clone());
+        let pulse = Pulse::default();
         let segments = tail.segments.iter().copied().collect();
         let free = tail.free.clone().into();
         let state = Opening {
@@ -87,6 +98,9 @@ impl LogWriter {
             current: None,
             spare: None,
             count: Arc::clone(&count),
+            index: tail.index,
+            mark,
+            pulse: pulse.clone(),
             buffer: Vec::new(),
         };
         // A segment of its own for every start: a torn batch of the last run has used its counter.
@@ -112,7 +126,17 @@ impl LogWriter {
             file: "log".into(),
             source,
         })?;
-        Ok(Self { queue: Some(queue), segments: count, thread: Some(thread) })
+        Ok(Self { queue: Some(queue), reader, pulse, segments: count, thread: Some(thread) })
+    }
+
+    /// Reads entries back.
+    pub fn reader(&self) -> LogReader {
+        self.reader.clone()
+    }
+
+    /// Whether the writer is at the disk.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// How many segments hold something. Each start adds one; purging gives them back.
@@ -189,6 +213,10 @@ struct Writer {
     spare: Option<JoinHandle<Result<String, Fault>>>,
     /// The number of segments, for whoever decides when to purge.
     count: Arc<AtomicUsize>,
+    index: Index,
+    mark: Mark,
+    /// Beats while something is under way at the disk.
+    pulse: Pulse,
     buffer: Vec<u8>,
 }
 
@@ -198,16 +226,23 @@ impl Writer {
             let first = match submissions.recv_timeout(IDLE) {
                 Ok(first) => first,
                 Err(RecvTimeoutError::Timeout) => {
-                    self.seal_when_idle()?;
+                    self.beating(Self::seal_when_idle)?;
                     match submissions.recv() {
                         Ok(first) => first,
                         Err(mpsc::RecvError) => return Ok(()),
                     }
                 }
-                Err(RecvTimeoutError::Disconnected) => return self.seal_when_idle(),
+                Err(RecvTimeoutError::Disconnected) => return self.beating(Self::seal_when_idle),
             };
-            self.write_all_waiting(first, submissions)?;
+            self.beating(|writer| writer.write_all_waiting(first, submissions))?;
         }
+    }
+
+    /// Does something at the disk, under the eyes of whoever watches it.
+    fn beating(&mut self, work: impl FnOnce(&mut Self) -> Result<(), Fault>) -> Result<(), Fault> {
+        let pulse = self.pulse.clone();
+        let _busy = pulse.begin();
+        work(self)
     }
 
     /// One batch of everything that waits, up to the bound; one flush; then the answers.
@@ -257,12 +292,17 @@ impl Writer {
         match record {
             Record::Entry(position, _) => {
                 self.state.last = Some(position.index);
+                let current = self.current.as_ref().expect("there is a segment after start");
+                self.index.entry(position.index, as_usize(current.offset));
                 if let Some((_, highest)) = self.segments.back_mut() {
                     *highest = (*highest).max(position.index);
                 }
             }
             Record::Vote(vote) => self.state.vote = Some(*vote),
-            Record::Truncate(after) => self.state.last = self.state.last.min(*after),
+            Record::Truncate(after) => {
+                self.index.truncate(*after);
+                self.state.last = self.state.last.min(*after);
+            }
             Record::Purge(position) => {
                 self.state.purged = Some(*position);
                 self.state.last = self.state.last.max(Some(position.index));
@@ -326,7 +366,8 @@ impl Writer {
         let number = self.state.previous + 1;
         let name = segment_name(number);
         let draft = self.draft(number)?;
-        let head = SegmentHead { number, size: self.options.segment_bytes, salt: (self.entropy)() };
+        let salt = (self.entropy)();
+        let head = SegmentHead { number, size: self.options.segment_bytes, salt };
         let (mut bytes, key) = encode_segment(&self.key, head);
         start_batch(&mut self.buffer);
         encode(&Record::Open(self.state), &mut self.buffer);
@@ -337,7 +378,11 @@ impl Writer {
         file.flush().map_err(|source| fault("flushing", &draft, source))?;
         let renamed = self.folder.rename(&draft, &name).and_then(|()| self.folder.flush());
         renamed.map_err(|source| fault("naming", &name, source))?;
+        // Nothing in it is acknowledged before this.
+        let marked = self.mark.set(&self.key, number, (self.entropy)());
+        marked.map_err(|source| fault("marking", self.mark.name(), source))?;
         let offset = as_u64(SEGMENT_HEAD + self.buffer.len());
+        self.index.segment(number, salt);
         self.segments.push_back((number, 0));
         self.count.store(self.segments.len(), Ordering::Relaxed);
         let (counter, last_counter, is_sealed) = (1, 1, true);
@@ -358,7 +403,9 @@ impl Writer {
         }
         match self.spare.take().map(JoinHandle::join) {
             Some(Ok(zeroed)) => zeroed,
-            Some(Err(_)) | None => zeroed(self.folder.as_ref(), number, self.options.segment_bytes),
+            Some(Err(_)) | None => {
+                zeroed(self.folder.as_ref(), number, self.options.segment_bytes, None)
+            }
         }
     }
 
@@ -369,7 +416,8 @@ impl Writer {
         }
         let number = self.segments.back().map_or(0, |(number, _)| *number) + 1;
         let (folder, bytes) = (Arc::clone(&self.folder), self.options.segment_bytes);
-        let zero = move || zeroed(folder.as_ref(), number, bytes);
+        let pace = Pace::new(ZERO_BYTES_PER_SECOND);
+        let zero = move || zeroed(folder.as_ref(), number, bytes, Some(pace));
         // Without a thread the next segment is zeroed when it is needed: slower, nothing worse.
         self.spare = std::thread::Builder::new().name("log-spare".into()).spawn(zero).ok();
     }
@@ -391,6 +439,7 @@ impl Writer {
                 break;
             }
             let name = segment_name(number);
+            self.index.release(number);
             let released = if self.free.len() < FREE_MAX {
                 let free = format!("{SPARE}{number:016x}");
                 let renamed = self.folder.rename(&name, &free);
@@ -409,7 +458,15 @@ impl Writer {
 
 /// Makes a file of zeros: its blocks are all written, so that a flush never has to change metadata. Its
 /// name differs from that of a segment of this number that was released.
-fn zeroed(folder: &dyn Folder, number: u64, bytes: u64) -> Result<String, Fault> {
+///
+/// With a pace it is done beside the writing, and flushed piece by piece: the log's own flush must not wait
+/// behind all of it.
+fn zeroed(
+    folder: &dyn Folder,
+    number: u64,
+    bytes: u64,
+    mut pace: Option<Pace>,
+) -> Result<String, Fault> {
     let name = format!("{SPARE}{number:016x}.new");
     let file = folder.create(&name).map_err(|source| fault("making", &name, source))?;
     let zeros = vec![0; ZERO_CHUNK];
@@ -419,12 +476,20 @@ fn zeroed(folder: &dyn Folder, number: u64, bytes: u64) -> Result<String, Fault>
         let written = file.write_at(offset, &zeros[..part]);
         written.map_err(|source| fault("zeroing", &name, source))?;
         offset += as_u64(part);
+        if let Some(pace) = &mut pace {
+            file.flush().map_err(|source| fault("zeroing", &name, source))?;
+            pace.wait_for(as_u64(part));
+        }
     }
     Ok(name)
 }
 
 fn fault(call: &'static str, file: &str, source: io::Error) -> Fault {
     Fault { call, file: file.to_owned(), source }
+}
+
+fn as_usize(bytes: u64) -> usize {
+    usize::try_from(bytes).expect("a segment fits in memory")
 }
 
 fn as_u64(bytes: usize) -> u64 {
