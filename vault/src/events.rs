@@ -51,7 +51,9 @@ impl Events {
             // What happened together is forgotten together.
             let Some(oldest) = ring.events.front().map(|event| event.index) else { break };
             ring.gone = oldest;
-            ring.events.retain(|event| event.index > oldest);
+            while ring.events.front().is_some_and(|event| event.index == oldest) {
+                ring.events.pop_front();
+            }
         }
         drop(ring);
         self.applied.send_replace(index);
