@@ -60,6 +60,8 @@ pub async fn serve(manager: Arc<Manager>, setup: Setup, mut stop: watch::Receive
         let view = views.borrow_and_update().clone();
         agent.follow(&view);
         let seen = view.state.workload_index();
+        // A view that is held while waiting would keep all that it shows in memory.
+        drop(view);
         let changed = views.wait_for(|view| view.state.workload_index() != seen);
         tokio::select! {
             changed = changed => if changed.is_err() { break },

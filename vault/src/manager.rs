@@ -14,11 +14,11 @@ use vault_core::command::{
     Action, Actor, Command, DestroyVersion, NewObject, NewVersion, Outcome, Refusal, UpdateObject,
 };
 use vault_core::feature::{self, LevelTooLow};
-use vault_core::id::{NodeId, ObjectId, ServiceId};
+use vault_core::id::{ENTROPY_BYTES, NodeId, ObjectId, ServiceId};
 use vault_core::labels::Labels;
 use vault_core::name::SecretName;
 use vault_core::request::RequestId;
-use vault_core::seal::{Kind, OpenError, Place, Plaintext, open, open_into, seal};
+use vault_core::seal::{Kind, NONCE_BYTES, OpenError, Place, Plaintext, open, open_into, seal};
 use vault_core::service::ServiceSpec;
 use vault_core::state::State;
 use vault_core::time::Timestamp;
@@ -323,14 +323,19 @@ impl Manager {
 
     fn seal_first(&self, class: Class, drafts: &[Draft]) -> Vec<NewObject> {
         let ring = self.keys.ring();
-        let seal_one = |draft: &Draft| {
-            let id = ObjectId::from_entropy(entropy::random());
+        // Drawn with one call of the kernel.
+        let mut drawn = vec![[0; ENTROPY_BYTES + NONCE_BYTES]; drafts.len()];
+        entropy::fill(drawn.as_flattened_mut());
+        let seal_one = |(draft, drawn): (&Draft, &[u8; ENTROPY_BYTES + NONCE_BYTES])| {
+            let (entropy, nonce) = drawn.split_first_chunk().expect("both were drawn");
+            let id = ObjectId::from_entropy(*entropy);
             let place = self.place(class, id, 1);
-            let sealed = seal(ring.newest(), &place, entropy::random(), &draft.value);
+            let nonce = nonce.try_into().expect("the rest is a nonce");
+            let sealed = seal(ring.newest(), &place, nonce, &draft.value);
             let Draft { name, labels, limit, .. } = draft;
             NewObject { id, name: name.clone(), labels: labels.clone(), limit: *limit, sealed }
         };
-        drafts.iter().map(seal_one).collect()
+        drafts.iter().zip(&drawn).map(seal_one).collect()
     }
 
     /// Refused before anything is sealed: past the budget, memory is needed for what is there already.
@@ -339,7 +344,7 @@ impl Manager {
         values: impl Iterator<Item = &'a Plaintext>,
     ) -> Result<(), CallError> {
         let more = values.map(|value| u64::try_from(value.expose().len()).unwrap_or(u64::MAX));
-        let used = more.fold(self.consensus.view().state.memory_bytes(), u64::saturating_add);
+        let used = more.fold(self.consensus.memory_bytes(), u64::saturating_add);
         let budget = self.memory_budget;
         if used > budget { Err(CallError::MemoryBudget { used, budget }) } else { Ok(()) }
     }

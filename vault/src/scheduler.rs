@@ -31,6 +31,8 @@ pub(crate) async fn schedule(manager: Arc<Manager>) {
             continue;
         }
         let seen = view.state.workload_index();
+        // A view that is held while waiting would keep all that it shows in memory.
+        drop(view);
         let changed = views.wait_for(|view| view.state.workload_index() != seen);
         let due = plan.wake_at.map(|at| clock::between(now, at));
         tokio::select! {

@@ -96,6 +96,7 @@ impl Job {
         let mut views = self.manager.consensus().views();
         let mut granted = Granted::default();
         let started = self.start(&view, &mut granted).await;
+        drop(view);
         let (delivered, mut running) = match started {
             Ok(started) => started,
             Err(failed) => {

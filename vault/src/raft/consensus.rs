@@ -214,7 +214,13 @@ impl Consensus {
         self.views.borrow().state.clock()
     }
 
-    /// Told of every new view.
+    /// About how many bytes secrets and configs take by now.
+    pub fn memory_bytes(&self) -> u64 {
+        self.views.borrow().state.memory_bytes()
+    }
+
+    /// Told of every view in which there is something else to run, or something else to read for what
+    /// runs.
     pub fn views(&self) -> watch::Receiver<View> {
         self.views.clone()
     }

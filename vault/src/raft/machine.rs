@@ -10,13 +10,14 @@ use openraft::{EntryPayload, OptionalSend};
 use prost::Message;
 use proto::stored::{self, snapshot_record::Record};
 use tokio::sync::watch;
-use vault_core::command::{Applied, Command};
+use vault_core::command::{Applied, Command, Outcome};
+use vault_core::event::Event;
 use vault_core::id::ClusterId;
 use vault_core::state::{Restoring, State};
 
 use super::codec::{self, CodecError};
 use super::types::{
-    Answer, LogId, Snapshot, SnapshotMeta, StoredMembership, Types, log_id, position,
+    Answer, Entry, LogId, Snapshot, SnapshotMeta, StoredMembership, Types, log_id, position,
 };
 use crate::audit::{Audit, Written};
 use crate::disk::folder::{self, FileReader, Folder};
@@ -81,9 +82,9 @@ pub enum RestoreError {
     Incomplete { name: String, found: u64, said: u64 },
 }
 
-/// The state machine.
+/// The state machine. What is published is the state itself, not a copy of it: entries change it in place,
+/// and its parts are copied only while somebody holds a view.
 pub(super) struct Machine {
-    view: View,
     published: watch::Sender<View>,
     events: Events,
     shelf: Arc<Shelf>,
@@ -114,37 +115,30 @@ impl Machine {
             let folder = Arc::clone(&shelf.folder);
             snapshot = Some((view.meta(), SnapshotFile { folder, name }));
         }
-        let published = watch::Sender::new(view.clone());
         let events = Events::after(view.state.index());
         Ok(Self {
-            view,
-            published,
+            published: watch::Sender::new(view),
             events,
             shelf: Arc::new(shelf),
             newest: Arc::new(Mutex::new(snapshot)),
         })
     }
 
-    /// Applies a command, and keeps for the audit what somebody asked for.
-    fn apply_one(
-        &mut self,
-        index: u64,
-        command: Command,
-        audited: &mut Vec<(Written, u32)>,
-    ) -> Applied {
-        let (at, request, actor) = (command.at, command.request, command.actor);
-        let touched = actor.map_or_else(Vec::new, |_| command.action.objects());
-        let applied = self.view.state.apply(index, command);
-        if let Some(actor) = actor {
-            let written = Written { index, at, request, actor, touched };
-            audited.push((written, Audit::code_of(&applied.outcome)));
-        }
-        applied
+    /// Applies one entry. Readers wait for no more than that. Those who watch are woken if there is
+    /// something for them to do.
+    fn apply_one(&self, entry: Entry, done: &mut Done) -> Option<Outcome> {
+        let mut outcome = None;
+        self.published.send_if_modified(|view| {
+            let before = view.watched();
+            outcome = view.apply(entry, done);
+            view.watched() != before
+        });
+        outcome
     }
 
     /// Index of the last entry that was applied.
     pub(super) fn applied_index(&self) -> Option<u64> {
-        self.view.applied.map(|id| id.index())
+        self.published.borrow().applied.map(|id| id.index())
     }
 
     /// What happens, for those who watch.
@@ -158,7 +152,48 @@ impl Machine {
     }
 }
 
+/// What entries of one round did, for those who are told.
+#[derive(Default)]
+struct Done {
+    events: Vec<Event>,
+    audited: Vec<(Written, u32)>,
+}
+
 impl View {
+    /// What the watchers of views wait for: a change of what runs, or of what it reads.
+    fn watched(&self) -> (u64, u64) {
+        (self.state.workload_index(), self.state.delivery_index())
+    }
+
+    fn apply(&mut self, entry: Entry, done: &mut Done) -> Option<Outcome> {
+        let id = entry.log_id;
+        self.applied = Some(id);
+        match entry.payload {
+            EntryPayload::Blank => None,
+            EntryPayload::Normal(proposal) => {
+                let command = Arc::unwrap_or_clone(proposal.0);
+                Some(self.command(id.index(), command, done))
+            }
+            EntryPayload::Membership(membership) => {
+                self.membership = StoredMembership::new(Some(id), membership);
+                None
+            }
+        }
+    }
+
+    /// Applies a command, and keeps for the audit what somebody asked for.
+    fn command(&mut self, index: u64, command: Command, done: &mut Done) -> Outcome {
+        let (at, request, actor) = (command.at, command.request, command.actor);
+        let touched = actor.map_or_else(Vec::new, |_| command.action.objects());
+        let Applied { outcome, events } = self.state.apply(index, command);
+        if let Some(actor) = actor {
+            let written = Written { index, at, request, actor, touched };
+            done.audited.push((written, Audit::code_of(&outcome)));
+        }
+        done.events.extend(events);
+        outcome
+    }
+
     fn meta(&self) -> SnapshotMeta {
         SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() }
     }
@@ -169,38 +204,25 @@ impl RaftStateMachine<Types> for Machine {
     type SnapshotBuilder = Builder;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
-        Ok((self.view.applied, self.view.membership.clone()))
+        let view = self.published.borrow();
+        Ok((view.applied, view.membership.clone()))
     }
 
-    /// Answers leave once the view that they speak of is published.
+    /// Answers leave once the state that they speak of can be read.
     async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
     where
         S: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
     {
-        let mut answers = Vec::new();
-        let (mut events, mut audited) = (Vec::new(), Vec::new());
+        let (mut answers, mut done) = (Vec::new(), Done::default());
+        let mut last = None;
         while let Some((entry, responder)) = entries.try_next().await? {
-            let id = entry.log_id;
-            self.view.applied = Some(id);
-            let outcome = match entry.payload {
-                EntryPayload::Blank => None,
-                EntryPayload::Normal(proposal) => {
-                    let applied =
-                        self.apply_one(id.index(), Arc::unwrap_or_clone(proposal.0), &mut audited);
-                    events.extend(applied.events);
-                    Some(applied.outcome)
-                }
-                EntryPayload::Membership(membership) => {
-                    self.view.membership = StoredMembership::new(Some(id), membership);
-                    None
-                }
-            };
+            last = Some(entry.log_id.index());
+            let outcome = self.apply_one(entry, &mut done);
             answers.extend(responder.map(|responder| (responder, Answer(outcome))));
         }
-        self.shelf.audit.written(audited);
-        self.published.send_replace(self.view.clone());
-        if let Some(applied) = &self.view.applied {
-            self.events.push(applied.index(), events);
+        self.shelf.audit.written(done.audited);
+        if let Some(last) = last {
+            self.events.push(last, done.events);
         }
         for (responder, answer) in answers {
             responder.send(answer);
@@ -210,7 +232,7 @@ impl RaftStateMachine<Types> for Machine {
 
     async fn get_snapshot_builder(&mut self) -> Builder {
         Builder {
-            view: self.view.clone(),
+            view: self.published.borrow().clone(),
             shelf: Arc::clone(&self.shelf),
             newest: Arc::clone(&self.newest),
         }
@@ -229,10 +251,10 @@ impl RaftStateMachine<Types> for Machine {
         // In place, and on the disk, before anything relies on it.
         folder::replace(self.shelf.folder.as_ref(), &name, &folder.read(&name)?)?;
         let folder = Arc::clone(&self.shelf.folder);
-        self.view = view;
         *lock(&self.newest) = Some((meta.clone(), SnapshotFile { folder, name }));
-        self.published.send_replace(self.view.clone());
-        self.events.restart(self.view.state.index());
+        let index = view.state.index();
+        self.published.send_replace(view);
+        self.events.restart(index);
         Ok(())
     }
 
