@@ -6,14 +6,13 @@
 //!
 //! The files are a log of their own, in the form of `disk::log`: sealed, chained, rotated by size.
 
+mod keeper;
 mod record;
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use vault_core::command::{Actor, Outcome};
@@ -22,26 +21,15 @@ use vault_core::request::RequestId;
 use vault_core::time::Timestamp;
 
 use crate::disk::folder::Folder;
-use crate::disk::log::{
-    self, Chance, Fault, LogError, LogKey, LogWriter, Position, Record as Stored, Submission,
-};
+use crate::disk::log::{self, Chance, Fault, LogError, LogKey, Position};
 use crate::disk::watch::Pulse;
 use crate::entropy;
 
+use keeper::{Keeper, TAIL_MAX, Waiting};
 pub use record::Record;
 
-/// Records of calls that changed nothing wait at most this long to be written: the bound of their loss.
-const GATHER: Duration = Duration::from_secs(1);
-/// Or until so many wait.
-const GATHER_RECORDS: usize = 1_000;
-/// Records that may wait for the writer; past it, callers wait too.
-const QUEUE_MAX: usize = 4_096;
 /// Bytes of one file.
 const FILE_BYTES: u64 = 8 << 20;
-/// Records kept before the oldest files are used again: about 200 MB.
-const RECORDS_KEPT: u64 = 1_000_000;
-/// Records that are remembered for `audit tail`.
-const TAIL_MAX: usize = 1_000;
 
 /// A command that was applied for somebody.
 pub struct Written {
@@ -60,20 +48,13 @@ pub struct Called {
     pub outcome: u32,
 }
 
-enum Item {
-    /// Records that came together.
-    Records(Vec<Record>),
-    Flush(Sender<()>),
-}
-
 /// The way to the audit. Copies lead to the same one.
 #[derive(Clone)]
 pub struct Audit(Option<Arc<Shared>>);
 
 struct Shared {
-    queue: Option<mpsc::SyncSender<Item>>,
+    waiting: Arc<Waiting>,
     thread: Option<JoinHandle<()>>,
-    latest: Arc<Latest>,
     /// Log entries up to this index are recorded already.
     exported: u64,
     pulse: Pulse,
@@ -81,17 +62,10 @@ struct Shared {
     key: LogKey,
 }
 
-/// The last records.
-struct Latest {
-    tail: Mutex<VecDeque<Record>>,
-    /// The number of the last record.
-    numbers: watch::Sender<u64>,
-}
-
 impl Drop for Shared {
     /// What waits is written before the files are let go.
     fn drop(&mut self) {
-        drop(self.queue.take());
+        self.waiting.end();
         if let Some(thread) = self.thread.take() {
             // A panic there was reported where it happened.
             thread.join().ok();
@@ -132,21 +106,17 @@ impl Audit {
         let last = recovered.entries.back().map(|(position, _)| *position);
         let last = last.or(recovered.purged).map_or(0, number_at);
         let pulse = writer.pulse();
-        let (queue, items) = mpsc::sync_channel(QUEUE_MAX);
-        let numbers = watch::Sender::new(last);
-        let latest = Arc::new(Latest { tail: Mutex::new(tail), numbers });
-        let mut keeper =
-            Keeper { writer, next: last + 1, waiting: Vec::new(), latest: Arc::clone(&latest) };
-        let run = move || keeper.run(&items);
+        let waiting = Arc::new(Waiting::new(last, tail));
+        let keeper = Keeper { writer, waiting: Arc::clone(&waiting) };
+        let run = move || keeper.run();
         let spawned = std::thread::Builder::new().name("audit".into()).spawn(run);
         let thread = spawned.map_err(|source| LogError::Io {
             call: "starting the writer of",
             file: "audit".into(),
             source,
         })?;
-        let (queue, thread) = (Some(queue), Some(thread));
-        let shared = Shared { queue, thread, latest, exported, pulse, folder, key };
-        Ok(Self(Some(Arc::new(shared))))
+        let thread = Some(thread);
+        Ok(Self(Some(Arc::new(Shared { waiting, thread, exported, pulse, folder, key }))))
     }
 
     /// Whether its writer is at the disk.
@@ -155,7 +125,7 @@ impl Audit {
     }
 
     /// Records applied commands, each once: entries that are applied again after a restart are known.
-    /// Those of one round come together, so that the writer is woken once.
+    /// Those of one round come together.
     pub fn written(&self, written: Vec<(Written, u32)>) {
         let Some(shared) = &self.0 else { return };
         let fresh = written.into_iter().filter(|(written, _)| written.index > shared.exported);
@@ -164,10 +134,7 @@ impl Audit {
             let request = request.map(|RequestId(id)| id);
             Record { number: 0, at, actor, touched, outcome, request, index }
         };
-        let records: Vec<_> = fresh.map(record).collect();
-        if !records.is_empty() {
-            Self::push(shared, Item::Records(records));
-        }
+        Self::push(shared, fresh.map(record));
     }
 
     /// The code that the audit keeps of an outcome.
@@ -183,20 +150,18 @@ impl Audit {
         let Some(shared) = &self.0 else { return };
         let Called { at, actor, touched, outcome } = called;
         let record = Record { number: 0, at, actor, touched, outcome, request: None, index: 0 };
-        Self::push(shared, Item::Records(vec![record]));
+        Self::push(shared, [record]);
     }
 
     /// Returns once everything recorded so far is on the disk.
     pub fn flush(&self) -> io::Result<()> {
         let Some(shared) = &self.0 else { return Ok(()) };
-        let (sender, flushed) = mpsc::channel();
-        Self::push(shared, Item::Flush(sender));
-        flushed.recv().map_err(|_| io::Error::other("the audit has ended"))
+        shared.waiting.flush()
     }
 
-    /// The queue is bounded: past it the caller waits, and nothing is lost.
-    fn push(shared: &Shared, item: Item) {
-        if shared.queue.as_ref().is_none_or(|queue| queue.send(item).is_err()) {
+    /// What may wait is bounded: past it the caller waits, and nothing is lost.
+    fn push(shared: &Shared, records: impl IntoIterator<Item = Record>) {
+        if shared.waiting.push(records).is_err() {
             tracing::error!("a call could not be audited: the audit's writer has ended");
         }
     }
@@ -220,88 +185,12 @@ impl Audit {
 
     /// Remembered records behind a number, oldest first.
     pub fn since(&self, number: u64, limit: usize) -> Option<Vec<Record>> {
-        let tail = &self.0.as_ref()?.latest.tail;
-        let tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(tail.iter().filter(|record| record.number > number).take(limit).cloned().collect())
+        Some(self.0.as_ref()?.waiting.since(number, limit))
     }
 
     /// Told of the number of every new record.
     pub fn numbers(&self) -> Option<watch::Receiver<u64>> {
-        self.0.as_ref().map(|shared| shared.latest.numbers.subscribe())
-    }
-}
-
-/// What the writer's thread holds.
-struct Keeper {
-    writer: LogWriter,
-    next: u64,
-    waiting: Vec<Stored>,
-    latest: Arc<Latest>,
-}
-
-impl Keeper {
-    fn run(&mut self, items: &Receiver<Item>) {
-        let mut due = None;
-        loop {
-            match next_item(items, due) {
-                Ok(Item::Records(records)) => {
-                    self.take(records);
-                    due = due.or_else(|| Some(Instant::now() + GATHER));
-                    match self.waiting.len() {
-                        ..GATHER_RECORDS => continue,
-                        _ => self.write(),
-                    }
-                }
-                Ok(Item::Flush(done)) => {
-                    self.write();
-                    // Whoever asked may be gone.
-                    done.send(()).ok();
-                }
-                Err(RecvTimeoutError::Timeout) => self.write(),
-                Err(RecvTimeoutError::Disconnected) => return self.write(),
-            }
-            due = None;
-        }
-    }
-
-    fn take(&mut self, records: Vec<Record>) {
-        let mut tail = self.latest.tail.lock().unwrap_or_else(PoisonError::into_inner);
-        for mut record in records {
-            record.number = self.next;
-            self.waiting.push(Stored::Entry(position_of(self.next), record.encode()));
-            tail.push_back(record);
-            self.next += 1;
-        }
-        let surplus = tail.len().saturating_sub(TAIL_MAX);
-        tail.drain(..surplus);
-        drop(tail);
-        self.latest.numbers.send_replace(self.next - 1);
-    }
-
-    /// One flush for all that waits. A disk that fails ends the process, by the log's own rule.
-    fn write(&mut self) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        let mut records = std::mem::take(&mut self.waiting);
-        if let Some(old) = self.next.checked_sub(RECORDS_KEPT) {
-            records.push(Stored::Purge(position_of(old.max(1))));
-        }
-        let (sender, flushed) = mpsc::channel();
-        let done = move |result: io::Result<()>| {
-            // The receiver waits below.
-            sender.send(result.is_ok()).ok();
-        };
-        self.writer.submit(Submission { records, done: Some(Box::new(done)) });
-        flushed.recv().ok();
-    }
-}
-
-/// The next item, or none until it is due to write.
-fn next_item(items: &Receiver<Item>, due: Option<Instant>) -> Result<Item, RecvTimeoutError> {
-    match due {
-        None => items.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        Some(due) => items.recv_timeout(due.saturating_duration_since(Instant::now())),
+        self.0.as_ref().map(|shared| shared.waiting.numbers.subscribe())
     }
 }
 
