@@ -2,6 +2,8 @@
 //!
 //! Named only at the edges: `vault/src/rpc`, `vault/src/raft`, `ctl/src/client.rs`.
 
+pub mod codec;
+
 /// What `coffer` and `cofferd` say to each other.
 pub mod v1 {
     tonic::include_proto!("coffer.v1");

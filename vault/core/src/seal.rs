@@ -4,6 +4,7 @@
 //! object, version and epoch (`docs/formats.md`, "Sealed values"). Which key belongs to an epoch is the
 //! shell's to know.
 
+use std::iter::repeat_n;
 use std::sync::Arc;
 
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
@@ -149,14 +150,19 @@ pub fn seal(
     nonce: [u8; NONCE_BYTES],
     value: &Plaintext,
 ) -> Sealed {
-    let mut text = Vec::with_capacity(value.expose().len().saturating_add(TAG_BYTES));
-    text.extend_from_slice(value.expose());
+    let value = value.expose();
+    // Sealed where it stays: a copy would have to be wiped.
+    let mut text: Arc<[u8]> = repeat_n(0, value.len().saturating_add(TAG_BYTES)).collect();
+    let whole = Arc::get_mut(&mut text).expect("nobody else has seen it yet");
+    let (place_of_value, place_of_tag) =
+        whole.split_last_chunk_mut::<TAG_BYTES>().expect("there is room for a tag");
+    place_of_value.copy_from_slice(value);
     let data = place.associated_data(key.epoch);
     let tag = XChaCha20Poly1305::new(key.bytes.into())
-        .encrypt_inout_detached(&XNonce::from(nonce), &data, text.as_mut_slice().into())
+        .encrypt_inout_detached(&XNonce::from(nonce), &data, place_of_value.into())
         .expect("a value is far below the cipher's limit of 256 GiB");
-    text.extend_from_slice(&tag);
-    Sealed { epoch: key.epoch, nonce, text: text.into() }
+    place_of_tag.copy_from_slice(&tag);
+    Sealed { epoch: key.epoch, nonce, text }
 }
 
 /// Opens a sealed value into a buffer of exactly `value_len()` bytes, all or nothing: on failure the

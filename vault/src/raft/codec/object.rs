@@ -1,6 +1,9 @@
 //! Objects: what snapshots hold, and parts of commands.
 
+use std::sync::Arc;
+
 use prost::Message;
+use prost::bytes::Bytes;
 use proto::stored::{self, snapshot_record::Record};
 use vault_core::cluster::Cluster;
 use vault_core::feature::Level;
@@ -91,7 +94,7 @@ pub(super) fn sealed_to(sealed: &Sealed) -> stored::Sealed {
     stored::Sealed {
         epoch: sealed.epoch.0,
         nonce: sealed.nonce.to_vec(),
-        text: sealed.text.to_vec(),
+        text: Bytes::from_owner(Arc::clone(&sealed.text)),
     }
 }
 
@@ -99,7 +102,7 @@ pub(super) fn sealed_from(sealed: Option<stored::Sealed>) -> Result<Sealed, Code
     let sealed = needed("sealed value", sealed)?;
     let nonce = sealed.nonce.as_slice().try_into();
     let nonce = nonce.map_err(|_| CodecError::Range { field: "nonce" })?;
-    Ok(Sealed { epoch: Epoch(sealed.epoch), nonce, text: sealed.text.into() })
+    Ok(Sealed { epoch: Epoch(sealed.epoch), nonce, text: sealed.text.as_ref().into() })
 }
 
 pub(super) fn cluster_to(cluster: &Cluster) -> stored::Cluster {
