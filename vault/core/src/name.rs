@@ -95,7 +95,8 @@ pub struct Folded(Arc<str>);
 impl Folded {
     /// Folds any text; what is no name then finds nothing.
     pub fn of(text: &str) -> Self {
-        Self(text.to_lowercase().into())
+        let is_folded = text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+        if is_folded { Self(text.into()) } else { Self(text.to_lowercase().into()) }
     }
 
     /// The folded text.

@@ -66,13 +66,19 @@ impl<T: Named> Table<T> {
         }
     }
 
-    /// Puts an object in, in place of the one with the same ID. Its name must be free or its own.
-    pub fn insert(&mut self, id: ObjectId, object: Arc<T>) {
-        if let Some(before) = self.by_id.get(&id) {
-            self.by_name.remove(&before.folded());
+    /// Puts an object in, in place of the one with the same ID, which is given back. Its name must be
+    /// free or its own.
+    pub fn insert(&mut self, id: ObjectId, object: Arc<T>) -> Option<Arc<T>> {
+        let name = object.folded();
+        let before = self.by_id.insert(id, object);
+        let name_before = before.as_ref().map(|before| before.folded());
+        if name_before.as_ref() != Some(&name) {
+            if let Some(free) = name_before {
+                self.by_name.remove(&free);
+            }
+            self.by_name.insert(name, id);
         }
-        self.by_name.insert(object.folded(), id);
-        self.by_id.insert(id, object);
+        before
     }
 
     /// Takes an object out.

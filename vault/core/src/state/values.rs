@@ -47,23 +47,24 @@ impl Values {
     }
 
     pub(super) fn insert(&mut self, object: Versioned) {
-        self.forget(object.id);
         self.memory_bytes = self.memory_bytes.saturating_add(object.memory_bytes());
         for version in &object.versions {
             let count = self.by_epoch.entry(version.sealed.epoch.0).or_default();
             *count = count.saturating_add(1);
         }
-        self.table.insert(object.id, Arc::new(object));
+        if let Some(before) = self.table.insert(object.id, Arc::new(object)) {
+            self.forget(&before);
+        }
     }
 
     fn remove(&mut self, id: ObjectId) {
-        self.forget(id);
-        self.table.remove(id);
+        if let Some(before) = self.table.remove(id) {
+            self.forget(&before);
+        }
     }
 
-    /// Takes the object's share out of the sums.
-    fn forget(&mut self, id: ObjectId) {
-        let Some(before) = self.table.get(id) else { return };
+    /// Takes the share of an object that went out of the sums.
+    fn forget(&mut self, before: &Versioned) {
         self.memory_bytes = self.memory_bytes.saturating_sub(before.memory_bytes());
         for version in &before.versions {
             let epoch = version.sealed.epoch.0;
