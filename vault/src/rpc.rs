@@ -2,6 +2,7 @@
 
 mod audit;
 mod convert;
+mod dispatch;
 mod events;
 mod gate;
 mod listener;
@@ -13,17 +14,9 @@ mod values;
 
 use std::sync::Arc;
 
-use proto::v1::audit_server::AuditServer;
-use proto::v1::configs_server::ConfigsServer;
-use proto::v1::events_server::EventsServer;
-use proto::v1::nodes_server::NodesServer;
-use proto::v1::secrets_server::SecretsServer;
-use proto::v1::services_server::ServicesServer;
-use proto::v1::swarm_server::SwarmServer;
 use tokio::net::UnixListener;
 use tonic::transport::Server;
 use vault_core::command::Refusal;
-use vault_core::limits::REQUEST_BYTES_MAX;
 
 use crate::daemon::Daemon;
 
@@ -39,23 +32,15 @@ pub(crate) async fn serve(
     daemon: Arc<Daemon>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
-    macro_rules! service {
-        ($server:ident) => {
-            $server::from_arc(Arc::clone(&daemon)).max_decoding_message_size(REQUEST_BYTES_MAX)
-        };
-    }
     Server::builder()
         .concurrency_limit_per_connection(listener::CALLS_PER_CONNECTION_MAX)
         .max_concurrent_streams(listener::STREAMS_PER_CONNECTION_MAX)
         .http2_max_header_list_size(listener::HEADER_BYTES_MAX)
         .layer(gate::GateLayer(Arc::clone(&daemon)))
-        .add_service(service!(SwarmServer))
-        .add_service(service!(NodesServer))
-        .add_service(service!(SecretsServer))
-        .add_service(service!(ConfigsServer))
-        .add_service(service!(ServicesServer))
-        .add_service(service!(EventsServer))
-        .add_service(service!(AuditServer))
-        .serve_with_incoming_shutdown(listener::connections(socket), stop)
+        .serve_with_incoming_shutdown(
+            dispatch::Dispatch(daemon),
+            listener::connections(socket),
+            stop,
+        )
         .await
 }
