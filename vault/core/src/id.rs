@@ -23,10 +23,20 @@ impl ObjectId {
         if let Some(first) = entropy.first_mut() {
             *first |= 0x80;
         }
+        let mut limbs = [0_u32; 5];
+        let (first, rest) = entropy.split_first().map_or((0, &[][..]), |(f, rest)| (*f, rest));
+        let words = rest.as_chunks().0.iter().map(|word| u32::from_be_bytes(*word));
+        for (limb, word) in limbs.iter_mut().zip([u32::from(first)].into_iter().chain(words)) {
+            *limb = word;
+        }
         // 136 bits with the top bit set have 27 digits; the last 25 of the first 26 are kept.
         let mut digits = [0_u8; 27];
-        for digit in digits.iter_mut().rev() {
-            *digit = divide_by_36(&mut entropy);
+        for five in digits.rchunks_mut(5) {
+            let mut rest = divide(&mut limbs);
+            for digit in five.iter_mut().rev() {
+                *digit = u8::try_from(rest.wrapping_rem(36)).unwrap_or_default();
+                rest = rest.wrapping_div(36);
+            }
         }
         let mut text = [0_u8; LEN];
         for (place, digit) in text.iter_mut().zip(digits.iter().skip(1)) {
@@ -74,16 +84,18 @@ impl fmt::Debug for ObjectId {
     }
 }
 
-/// Divides the big-endian number in place and returns what is left over.
-fn divide_by_36(number: &mut [u8]) -> u8 {
-    let mut rest = 0_u16;
-    for byte in number {
-        // Below 36 * 256 + 256, so neither step can overflow.
-        let value = rest.wrapping_shl(8) | u16::from(*byte);
-        *byte = u8::try_from(value.wrapping_div(36)).unwrap_or(u8::MAX);
-        rest = value.wrapping_rem(36);
+/// Divides the number, its highest limb first, by the fifth power of 36, in place. Returns what is left
+/// over: five digits.
+fn divide(number: &mut [u32; 5]) -> u64 {
+    const FIVE_DIGITS: u64 = 36_u64.pow(5);
+    let mut rest = 0_u64;
+    for limb in number {
+        // Below 36^5 * 2^32, so no step can overflow, and the quotient fits a limb.
+        let value = rest.wrapping_shl(32) | u64::from(*limb);
+        *limb = u32::try_from(value.wrapping_div(FIVE_DIGITS)).unwrap_or(u32::MAX);
+        rest = value.wrapping_rem(FIVE_DIGITS);
     }
-    u8::try_from(rest).unwrap_or_default()
+    rest
 }
 
 /// An ID that says what it is the ID of.
