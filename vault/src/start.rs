@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::ffi::OsString;
 use std::io;
+use std::num::NonZero;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -102,7 +103,11 @@ fn run(args: Args) -> Result<(), StartError> {
     for shortfall in vault_memory::harden().shortfalls {
         tracing::warn!(cure = shortfall.cure, error = %shortfall.source, "{}", shortfall.what);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // Most of the work is one chain of steps, and whoever calls needs the other half. More threads hand
+    // the steps to and fro.
+    let cpus = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(cpus.div_ceil(2)).enable_all().build();
     let runtime =
         runtime.map_err(|source| StartError::Runtime { what: "the async runtime", source })?;
     runtime.block_on(serve(args, is_root))
