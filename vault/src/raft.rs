@@ -2,6 +2,7 @@
 
 mod codec;
 mod consensus;
+mod gather;
 mod housekeeping;
 mod machine;
 mod network;

@@ -140,4 +140,4 @@ pub(super) fn membership_from(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

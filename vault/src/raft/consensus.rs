@@ -15,6 +15,7 @@ use vault_core::feature::Level;
 use vault_core::id::ClusterId;
 use vault_core::time::Timestamp;
 
+use super::gather::{Ended, Gather};
 use super::housekeeping::{House, keep_house};
 use super::machine::{Machine, RestoreError, Shelf, View};
 use super::network::Network;
@@ -85,6 +86,7 @@ pub enum ProposeError {
 /// Consensus of this manager.
 pub struct Consensus {
     raft: Raft<Types, Machine>,
+    gather: Gather,
     views: watch::Receiver<View>,
     events: Events,
     torn: Option<TornTail>,
@@ -133,7 +135,8 @@ impl Consensus {
             House { raft: raft.clone(), log, segment_bytes, unapplied, views: views.clone() };
         tokio::spawn(keep_house(house));
         vault_memory::sys::release_free_memory();
-        Ok(Self { raft, views, events, torn, disk })
+        let gather = Gather::start(raft.clone());
+        Ok(Self { raft, gather, views, events, torn, disk })
     }
 
     /// What is known of this manager's disk. Whoever leads and is told that it hangs must hand over.
@@ -175,17 +178,15 @@ impl Consensus {
         if let DiskState::Hangs { since } = self.disk.state() {
             return Err(ProposeError::DiskHangs { millis: since.elapsed().as_millis() });
         }
-        let written = timeout(PATIENCE, self.raft.client_write(Proposal(Arc::new(command)))).await;
-        match written.map_err(|_| ProposeError::Unknown)? {
+        let written = self.gather.write(Proposal(Arc::new(command)));
+        let written = timeout(PATIENCE, written).await.map_err(|_| ProposeError::Unknown)?;
+        match written.map_err(|_: Ended| ProposeError::Stopped)? {
             Ok(response) => {
                 let outcome = response.data.0.expect("a command has an outcome");
                 Ok((response.log_id.index(), outcome))
             }
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => {
-                Err(ProposeError::NoLeader)
-            }
-            Err(RaftError::APIError(_)) => Err(ProposeError::Unknown),
-            Err(RaftError::Fatal(_)) => Err(ProposeError::Stopped),
+            Err(ClientWriteError::ForwardToLeader(_)) => Err(ProposeError::NoLeader),
+            Err(_) => Err(ProposeError::Unknown),
         }
     }
 

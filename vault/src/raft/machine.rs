@@ -126,7 +126,7 @@ impl Machine {
 
     /// Applies one entry. Readers wait for no more than that. Those who watch are woken if there is
     /// something for them to do.
-    fn apply_one(&self, entry: Entry, done: &mut Done) -> Option<Outcome> {
+    pub(super) fn apply_one(&self, entry: Entry, done: &mut Done) -> Option<Outcome> {
         let mut outcome = None;
         self.published.send_if_modified(|view| {
             let before = view.watched();
@@ -154,7 +154,7 @@ impl Machine {
 
 /// What entries of one round did, for those who are told.
 #[derive(Default)]
-struct Done {
+pub(super) struct Done {
     events: Vec<Event>,
     audited: Vec<(Written, u32)>,
 }

@@ -1,20 +1,31 @@
-//! openraft's own storage suite over our log and our snapshots.
+//! openraft's own storage suite over our log and our snapshots; how entries are applied and proposals
+//! gathered.
 
 use std::io;
 use std::sync::Arc;
 
+use openraft::entry::RaftEntry;
 use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::{ErrorSubject, ErrorVerb, StorageError};
-use vault_core::id::ClusterId;
+use vault_core::command::{Action, Command, NewObject};
+use vault_core::id::{ClusterId, ObjectId};
+use vault_core::labels::Labels;
+use vault_core::name::SecretName;
+use vault_core::seal::Epoch;
+use vault_core::time::Timestamp;
+use vault_core::versioned::{Class, VersionLimit};
 
-use super::machine::{Machine, Shelf};
+use super::codec::tests::{create_cluster, sealed};
+use super::consensus::{Consensus, ProposeError, Start};
+use super::machine::{Done, Machine, Shelf};
 use super::store::LogStore;
-use super::types::Types;
+use super::types::{Entry, Payload, Proposal, Types, log_id};
 use crate::audit::Audit;
 use crate::disk::diskkey::DiskKey;
 use crate::disk::folder::{Folder, RealFolder};
 use crate::disk::keyring::Keyring;
-use crate::disk::log::{self, LogKey};
+use crate::disk::log::{self, LogKey, Position};
+use crate::disk::watch::Patience;
 use crate::entropy;
 use crate::keys::Keys;
 use crate::testing::{self, TestFolder};
@@ -63,4 +74,86 @@ fn stores(folder: &TestFolder) -> io::Result<(LogStore, Machine)> {
 fn openrafts_storage_suite_passes() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(Suite::test_all(Fresh)).unwrap();
+}
+
+fn command(action: Action) -> Command {
+    Command { at: Timestamp::default(), request: None, actor: None, action }
+}
+
+fn entry(index: u64, action: Action) -> Entry {
+    let id = log_id(Position { term: 1, node: 1, index });
+    Entry::new(id, Payload::Normal(Proposal(Arc::new(command(action)))))
+}
+
+#[test]
+fn who_watches_is_woken_for_what_runs_and_everybody_sees_all() {
+    let folder = testing::folder();
+    let (_log, machine) = stores(&folder).unwrap();
+    let mut views = machine.views();
+    let mut done = Done::default();
+    machine.apply_one(entry(1, Action::CreateCluster(Box::new(create_cluster()))), &mut done);
+    assert!(views.has_changed().unwrap());
+    let held = views.borrow_and_update().clone();
+    let secret = NewObject {
+        id: ObjectId::from_entropy([1; 17]),
+        name: SecretName::parse("a").unwrap(),
+        labels: Labels::default(),
+        limit: VersionLimit::default(),
+        sealed: sealed(1),
+    };
+    machine.apply_one(entry(2, Action::Create(Class::Secret, vec![secret])), &mut done);
+    assert!(!views.has_changed().unwrap(), "a new secret changes nothing that runs");
+    assert_eq!(views.borrow().state.secrets().len(), 1);
+    assert_eq!(held.state.secrets().len(), 0, "a view that is held stays as it is");
+}
+
+async fn consensus(folder: &TestFolder) -> Consensus {
+    let home: Arc<dyn Folder> = Arc::new(RealFolder::open(folder.path()).unwrap());
+    let disk_key = Arc::new(DiskKey::filled(entropy::fill).unwrap());
+    let ring = Keyring::first(|key| key.fill(1)).unwrap();
+    let started = Consensus::start(Start {
+        cluster: ClusterId::from_entropy([1; 17]),
+        raft_id: 1,
+        log_key: LogKey { context: Vec::new(), disk_key: Arc::clone(&disk_key) },
+        log_place: Arc::new(RealFolder::open(&folder.path().join("log")).unwrap()).into(),
+        log_options: log::Options {
+            segment_bytes: 256 << 10,
+            batch_bytes: 64 << 10,
+            keep_bytes: 0,
+        },
+        snapshot_folder: home.folder("snapshots").unwrap(),
+        keys: Arc::new(Keys::new(ring, home, disk_key, Vec::new())),
+        audit: Audit::none(),
+        fault: Box::new(|fault| panic!("{fault}")),
+        patience: Patience::default(),
+        lost: Box::new(|writer, _| panic!("{writer}")),
+    });
+    started.await.unwrap()
+}
+
+#[test]
+fn proposals_that_come_together_are_all_answered_and_none_after_the_end() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let folder = testing::folder();
+        let consensus = Arc::new(consensus(&folder).await);
+        consensus.found("node", "192.0.2.1:2377").await.unwrap();
+        consensus.lead().await.unwrap();
+        let propose = |_| {
+            let consensus = Arc::clone(&consensus);
+            let use_epoch = command(Action::UseEpoch(Epoch(1)));
+            tokio::spawn(async move { consensus.propose(use_epoch).await.unwrap().0 })
+        };
+        let asked: Vec<_> = (0..300).map(propose).collect();
+        let mut indexes = Vec::new();
+        for asked in asked {
+            indexes.push(asked.await.unwrap());
+        }
+        indexes.sort_unstable();
+        indexes.dedup();
+        assert_eq!(indexes.len(), 300, "each has an entry of its own");
+        consensus.stop().await;
+        let late = consensus.propose(command(Action::UseEpoch(Epoch(1)))).await;
+        assert!(matches!(late, Err(ProposeError::Stopped)), "{late:?}");
+    });
 }

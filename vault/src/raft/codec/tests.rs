@@ -24,7 +24,7 @@ use vault_core::versioned::{Class, Meta, VersionLabel, VersionLimit, VersionRef}
 use super::*;
 use crate::testing::assert_golden;
 
-fn sealed(n: u8) -> Sealed {
+pub(in crate::raft) fn sealed(n: u8) -> Sealed {
     Sealed { epoch: Epoch(1), nonce: [n; 24], text: Arc::from([n; 20].as_slice()) }
 }
 
@@ -37,7 +37,7 @@ fn labels() -> Labels {
         .unwrap()
 }
 
-fn create_cluster() -> CreateCluster {
+pub(in crate::raft) fn create_cluster() -> CreateCluster {
     let meta = Meta {
         version_index: 0,
         created_at: Timestamp::default(),
