@@ -2,7 +2,12 @@
 
 use std::path::Path;
 
-const FILES: &[&str] = &["proto/coffer/v1/control.proto", "proto/coffer/v1/stored.proto"];
+const FILES: &[&str] = &[
+    "proto/coffer/v1/control.proto",
+    "proto/coffer/v1/peers.proto",
+    "proto/coffer/v1/stored.proto",
+    "proto/docker/swarmkit/v1/ca.proto",
+];
 
 fn main() {
     println!("cargo:rerun-if-changed=proto");

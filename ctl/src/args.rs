@@ -59,6 +59,15 @@ pub(crate) enum Command {
     /// Show who called what, and check that the record of it is whole
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Show on one screen how the cluster stands, and what to do about it
+    #[command(
+        after_help = "Exits with 0 if the cluster is healthy, with 2 if it is not.\n\nExample:\n  coffer status"
+    )]
+    Status {
+        /// Format output: 'json'
+        #[arg(long)]
+        format: Option<String>,
+    },
     /// Show the whole way on a throw-away single-node cluster in the foreground
     Dev(DevArgs),
     /// Show the version
@@ -84,9 +93,19 @@ pub(crate) enum SwarmCommand {
         /// Only display the token
         #[arg(short, long)]
         quiet: bool,
+        /// Make the token anew: the old one opens nothing any more
+        #[arg(long)]
+        rotate: bool,
         /// worker or manager
         #[arg(value_name = "worker|manager")]
         role: String,
+    },
+    /// Leave the swarm: this node forgets it
+    #[command(after_help = "Example:\n  coffer swarm leave --force")]
+    Leave {
+        /// Also if this node is a manager
+        #[arg(short, long)]
+        force: bool,
     },
     /// Make a new data key and seal all values anew under it
     #[command(after_help = "Example:\n  coffer swarm rotate-keys")]
@@ -97,21 +116,41 @@ pub(crate) enum SwarmCommand {
     },
 }
 
-/// Understood, so that it can be refused in words.
+/// How this node joins.
 #[derive(Debug, Args)]
 pub(crate) struct JoinArgs {
-    /// Token for entry into the swarm
-    #[arg(long)]
-    token: Option<String>,
+    /// Token for entry into the swarm; '-' reads it from standard input
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) token: String,
     /// Address that other nodes reach this one at (IP or IP:PORT)
-    #[arg(long, value_name = "ADDR")]
-    advertise_addr: Option<String>,
-    /// Address to listen at
-    #[arg(long, value_name = "ADDR")]
-    listen_addr: Option<String>,
+    #[arg(long, value_name = "ADDR", default_value = "", hide_default_value = true)]
+    pub(crate) advertise_addr: String,
+    /// Whether tasks are placed on this node: active, pause, drain
+    #[arg(long, value_name = "STATE", default_value = "active")]
+    pub(crate) availability: String,
     /// A manager's address
     #[arg(value_name = "HOST:PORT")]
-    remote: String,
+    pub(crate) remote: String,
+}
+
+/// How a node changes.
+#[derive(Debug, Args)]
+pub(crate) struct UpdateNodeArgs {
+    /// Whether tasks are placed on it: active, pause, drain
+    #[arg(long, value_name = "STATE")]
+    pub(crate) availability: Option<String>,
+    /// worker or manager
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: Option<String>,
+    /// Add or change a label: KEY=VALUE
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) label_add: Vec<String>,
+    /// Remove a label
+    #[arg(long, value_name = "KEY")]
+    pub(crate) label_rm: Vec<String>,
+    /// ID, unique prefix of it, host name, or self
+    #[arg(value_name = "NODE")]
+    pub(crate) reference: String,
 }
 
 /// How a list is shown.
@@ -132,6 +171,40 @@ pub(crate) enum NodeCommand {
     Ls {
         #[command(flatten)]
         list: ListArgs,
+    },
+    /// Show nodes in detail
+    #[command(after_help = "Example:\n  coffer node inspect self")]
+    Inspect {
+        /// Format output: 'json', or a template such as '{{.ID}}'
+        #[arg(long)]
+        format: Option<String>,
+        /// IDs, unique prefixes of them, host names, or self
+        #[arg(value_name = "NODE", required = true)]
+        references: Vec<String>,
+    },
+    /// Make workers managers
+    #[command(after_help = "Example:\n  coffer node promote host-4")]
+    Promote {
+        #[arg(value_name = "NODE", required = true)]
+        references: Vec<String>,
+    },
+    /// Make managers workers: they lose their rights at once
+    #[command(after_help = "Example:\n  coffer node demote host-2")]
+    Demote {
+        #[arg(value_name = "NODE", required = true)]
+        references: Vec<String>,
+    },
+    /// Change a node
+    #[command(after_help = "Example:\n  coffer node update --availability drain host-2")]
+    Update(UpdateNodeArgs),
+    /// Remove nodes that are down: they never come back as themselves
+    #[command(visible_alias = "remove", after_help = "Example:\n  coffer node rm host-2")]
+    Rm {
+        /// Also if the node is not down
+        #[arg(short, long)]
+        force: bool,
+        #[arg(value_name = "NODE", required = true)]
+        references: Vec<String>,
     },
 }
 

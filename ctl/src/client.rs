@@ -3,6 +3,7 @@
 //! One connection over the daemon's Unix socket; every call has a deadline.
 
 mod convert;
+mod nodes;
 mod services;
 mod streams;
 mod values;
@@ -15,7 +16,6 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use proto::v1;
 use proto::v1::audit_client::AuditClient;
-use proto::v1::nodes_client::NodesClient;
 use proto::v1::swarm_client::SwarmClient;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -35,7 +35,6 @@ use crate::objects::AuditReport;
 use crate::objects::Initialized;
 use crate::objects::JoinTokens;
 use crate::objects::KeyStatus;
-use crate::objects::Node;
 pub(crate) use streams::Answers;
 
 /// Why a call brought no answer that can be used.
@@ -172,12 +171,6 @@ impl Client {
         let v1::VerifyAuditResponse { records, first, last, broken } =
             self.ask_within(VERIFY_DEADLINE, call).await?;
         Ok(AuditReport { records, first, last, broken })
-    }
-
-    pub(crate) async fn nodes(&self) -> Result<Vec<Node>, CallError> {
-        let mut nodes = NodesClient::new(self.channel.clone());
-        let answer = self.ask(nodes.list(v1::ListNodesRequest {})).await?;
-        answer.nodes.into_iter().map(|wire| convert::node(wire, &answer.self_id)).collect()
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod keys;
 pub(crate) mod logs;
 pub(crate) mod node;
 pub(crate) mod service;
+pub(crate) mod status;
 pub(crate) mod swarm;
 pub(crate) mod tasks;
 pub(crate) mod versioned;
@@ -30,7 +31,8 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Swarm(command) => swarm_command(&host()?, command).await,
         Command::Secret(command) => versioned::run(&host()?, Class::Secret, command).await,
         Command::Config(command) => versioned::run(&host()?, Class::Config, command).await,
-        Command::Node(NodeCommand::Ls { list }) => node::list(&host()?, &list).await,
+        Command::Node(command) => node_command(&host()?, command).await,
+        Command::Status { format } => status::show(&host()?, format.as_deref()).await,
         Command::Service(command) => service_command(&host()?, command).await,
         Command::Events(args) => events::watch(&host()?, &args).await,
         Command::Audit(AuditCommand::Tail(args)) => audit::tail(&host()?, &args).await,
@@ -45,9 +47,25 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
 async fn swarm_command(host: &Host, command: SwarmCommand) -> Result<(), Failure> {
     match command {
         SwarmCommand::Init { advertise_addr } => swarm::init(host, advertise_addr).await,
-        SwarmCommand::Join(_) => swarm::join(),
-        SwarmCommand::JoinToken { quiet, role } => swarm::join_token(host, &role, quiet).await,
+        SwarmCommand::Join(args) => swarm::join(host, args).await,
+        SwarmCommand::Leave { force } => swarm::leave(host, force).await,
+        SwarmCommand::JoinToken { quiet, rotate, role } => {
+            swarm::join_token(host, &role, rotate, quiet).await
+        }
         SwarmCommand::RotateKeys { detach } => keys::rotate(host, detach).await,
+    }
+}
+
+async fn node_command(host: &Host, command: NodeCommand) -> Result<(), Failure> {
+    match command {
+        NodeCommand::Ls { list } => node::list(host, &list).await,
+        NodeCommand::Inspect { format, references } => {
+            node::inspect(host, format.as_deref(), &references).await
+        }
+        NodeCommand::Promote { references } => node::promote(host, &references).await,
+        NodeCommand::Demote { references } => node::demote(host, &references).await,
+        NodeCommand::Update(args) => node::update(host, args).await,
+        NodeCommand::Rm { force, references } => node::remove(host, force, &references).await,
     }
 }
 

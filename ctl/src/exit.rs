@@ -11,6 +11,8 @@ use crate::client::CallError;
 use crate::commands::audit::AuditError;
 use crate::commands::dev::DevError;
 use crate::commands::events::EventsError;
+use crate::commands::node::NodeError;
+use crate::commands::status::StatusError;
 use crate::commands::swarm::SwarmError;
 use crate::commands::versioned::VersionedError;
 use crate::folder::FolderError;
@@ -21,6 +23,8 @@ use crate::plaintext::ReadError;
 use crate::template::TemplateError;
 
 const CODE_FAILURE: u8 = 1;
+/// The cluster answers and is not healthy.
+const CODE_UNHEALTHY: u8 = 2;
 const CODE_USAGE: u8 = 125;
 
 /// Everything that a command can end with but success.
@@ -46,6 +50,12 @@ pub(crate) enum Failure {
     Audit(#[from] AuditError),
     #[error(transparent)]
     Swarm(#[from] SwarmError),
+    #[error(transparent)]
+    Status(#[from] StatusError),
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    #[error("cannot read standard input: {0}")]
+    Stdin(io::Error),
     #[error(transparent)]
     Target(#[from] DuplicateTarget),
     #[error("secret not found: {0}")]
@@ -82,7 +92,12 @@ pub(crate) fn report(result: Result<(), Failure>) -> ExitCode {
     match &failure {
         // Whoever reads our output has seen enough.
         Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Failure::Host(_)
+        // What is wrong stands on the screen already.
+        Failure::Status(StatusError::Unhealthy) => ExitCode::from(CODE_UNHEALTHY),
+        Failure::Status(StatusError::Format(_))
+        | Failure::Node(_)
+        | Failure::Stdin(_)
+        | Failure::Host(_)
         | Failure::Call(_)
         | Failure::Calls(_)
         | Failure::Template(_)

@@ -47,3 +47,6 @@ pub(crate) const POLL_EVERY: Duration = Duration::from_millis(100);
 
 /// How long a service has to stay up to be called converged: Swarm's monitoring time.
 pub(crate) const STABLE_SECS: u64 = 5;
+
+/// A join or a leave waits for the other managers: 20 s, and the connections before.
+pub(crate) const JOIN_DEADLINE: Duration = Duration::from_secs(60);

@@ -26,6 +26,65 @@ pub(crate) struct JoinTokens {
     pub(crate) address: String,
 }
 
+/// What `swarm join` did.
+pub(crate) struct Joined {
+    pub(crate) role: &'static str,
+    /// Whether the node takes part already.
+    pub(crate) is_done: bool,
+}
+
+/// How a cluster stands, as one manager sees it. Moments are seconds since 1970.
+pub(crate) struct Status {
+    pub(crate) cluster_id: String,
+    pub(crate) node_id: String,
+    pub(crate) version: String,
+    pub(crate) term: u64,
+    pub(crate) leader_id: String,
+    pub(crate) applied: u64,
+    pub(crate) last: u64,
+    pub(crate) snapshot: u64,
+    pub(crate) managers: Vec<ManagerState>,
+    pub(crate) warnings: Vec<Warning>,
+    pub(crate) disk_free: u64,
+    pub(crate) memory_used: u64,
+    pub(crate) memory_budget: u64,
+    pub(crate) certificate_end: u64,
+    pub(crate) root_end: u64,
+    pub(crate) key_epoch: u32,
+    pub(crate) secrets: u64,
+    pub(crate) configs: u64,
+    pub(crate) services: u64,
+    pub(crate) nodes: u64,
+}
+
+/// One manager in it.
+pub(crate) struct ManagerState {
+    pub(crate) node_id: String,
+    pub(crate) hostname: String,
+    pub(crate) addr: String,
+    pub(crate) is_leader: bool,
+    pub(crate) is_voter: bool,
+    pub(crate) matched: Option<u64>,
+    pub(crate) silent_ms: Option<u64>,
+    pub(crate) certificate_end: u64,
+}
+
+/// Something to look at, and what to do about it.
+pub(crate) struct Warning {
+    pub(crate) text: String,
+    pub(crate) cure: String,
+    pub(crate) is_urgent: bool,
+}
+
+/// What is to change about a node.
+#[derive(Default)]
+pub(crate) struct NodeChange {
+    pub(crate) role: Option<String>,
+    pub(crate) availability: Option<String>,
+    pub(crate) label_add: Labels,
+    pub(crate) label_rm: Vec<String>,
+}
+
 /// What every object has.
 pub(crate) struct Meta {
     pub(crate) id: String,
@@ -157,6 +216,12 @@ pub(crate) struct Node {
     pub(crate) engine_version: String,
     /// Whether this node gave the answer.
     pub(crate) is_self: bool,
+    pub(crate) role: &'static str,
+    pub(crate) addr: String,
+    pub(crate) labels: Labels,
+    pub(crate) version_index: u64,
+    pub(crate) created_at: i64,
+    pub(crate) updated_at: i64,
 }
 
 /// One secret as a file of a service's tasks.

@@ -9,7 +9,9 @@ use rcgen::{
 };
 use ring::digest;
 
+use crate::certificate::Certificate;
 use crate::key::SigningKey;
+use crate::pem::pem_to_der;
 use crate::profile::{self, BACKDATE_SECS};
 
 pub use crate::profile::SERIAL_BYTES;
@@ -58,6 +60,13 @@ pub fn issue_root(plan: &RootPlan<'_>, key: &SigningKey<'_>) -> Result<String, R
     params.self_signed(key).map(|certificate| certificate.pem()).map_err(RootError)
 }
 
+/// When the first root of a bundle to end does so: seconds since 1970. `None` if a root does not read.
+pub fn end_secs(roots_pem: &str) -> Option<u64> {
+    let roots = pem_to_der(roots_pem).ok()?;
+    let ends = roots.iter().map(|der| Certificate::read(der).ok().map(|read| read.not_after_secs));
+    ends.collect::<Option<Vec<_>>>()?.into_iter().min()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +88,8 @@ mod tests {
         let pem = issue_root(&plan, &key).unwrap();
         assert!(pem.starts_with("-----BEGIN CERTIFICATE-----"), "{pem}");
         assert_eq!(pem.matches("BEGIN").count(), 1, "{pem}");
+        assert_eq!(end_secs(&pem), Some(1_800_000_000 + LIFETIME_SECS));
+        assert_eq!(end_secs("no root"), None);
     }
 
     #[test]

@@ -11,5 +11,15 @@ pub mod v1 {
 
 /// What stands in the log and in snapshots, below the seal.
 pub mod stored {
-    tonic::include_proto!("coffer.stored.v1");
+    pub use v1::*;
+
+    /// Where other messages look for them.
+    pub mod v1 {
+        tonic::include_proto!("coffer.stored.v1");
+    }
+}
+
+/// How nodes speak to managers, as every Docker Engine does.
+pub mod swarmkit {
+    tonic::include_proto!("docker.swarmkit.v1");
 }

@@ -1,22 +1,35 @@
 //! The daemon of this node: in no cluster at first, a manager from `swarm init` on.
 
+mod leave;
+mod nodes;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Duration;
 
 use pki::token::{JoinToken, RootDigest, TokenSecret};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use vault_core::cluster::Cluster;
+use vault_core::command::ManagerPlace;
+use vault_core::feature::Level;
 use vault_core::id::NodeId;
+use vault_core::node::Availability;
 use vault_core::seal::Kind;
 use zeroize::Zeroizing;
 
 use crate::address::{self, AddressError};
 use crate::agent::{self, Delivery, Logs, Setup};
+use crate::join::{self, JoinError, Joining};
 use crate::manager::{self, FoundError, Founding, Limits, Manager, ManagerError, ValueError};
 use crate::raft::View;
-use crate::{level, rotation, scheduler};
+use crate::rpc::NodePort;
+use crate::{level, roster, rotation, scheduler};
+
+/// How long a join waits for its vote. Swarm's time.
+const JOIN_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the daemon was started with.
 pub struct Config {
@@ -48,8 +61,12 @@ pub enum InitError {
     Exists,
     #[error(transparent)]
     Address(#[from] AddressError),
+    #[error("cannot listen on the node port")]
+    Port(#[source] std::io::Error),
     #[error(transparent)]
     Found(#[from] FoundError),
+    #[error(transparent)]
+    Join(#[from] JoinError),
     #[error(transparent)]
     Call(#[from] CallError),
 }
@@ -75,43 +92,58 @@ pub struct Own {
     pub index: u64,
 }
 
+pub use leave::LeaveError;
+pub use nodes::NodeChange;
+
 /// The daemon.
 pub struct Daemon {
+    /// Itself, for what goes on beside a call.
+    own: Weak<Self>,
     config: Config,
     delivery: Arc<Delivery>,
     logs: Logs,
     manager: RwLock<Option<Arc<Manager>>>,
+    /// What runs while this node is one of a cluster.
+    running: Mutex<Option<Running>>,
     /// Held while a cluster is founded: the second caller waits and is then refused.
     founding: Mutex<()>,
+}
+
+/// What runs beside calls.
+struct Running {
     stop: watch::Sender<bool>,
-    agent: Mutex<Option<JoinHandle<()>>>,
+    agent: JoinHandle<()>,
+    port: JoinHandle<()>,
 }
 
 impl Daemon {
     /// Takes up what this node belonged to.
     pub async fn start(config: Config, delivery: Delivery) -> Result<Arc<Self>, ManagerError> {
         let found = Manager::open(&config.state_dir, config.limits.clone()).await?;
-        let daemon = Self {
+        let daemon = Arc::new_cyclic(|own| Self {
+            own: own.clone(),
             config,
             delivery: Arc::new(delivery),
             logs: Logs::default(),
             manager: RwLock::new(None),
             founding: Mutex::new(()),
-            stop: watch::Sender::new(false),
-            agent: Mutex::new(None),
-        };
-        let daemon = Arc::new(daemon);
+            running: Mutex::new(None),
+        });
         if let Some(manager) = found {
-            if let Err(error) = manager.consensus().lead().await {
+            let port = NodePort::bind(daemon.config.listen).await;
+            let port = port.map_err(|source| ManagerError::Io { file: "node port", source })?;
+            if manager.consensus().is_alone()
+                && let Err(error) = manager.consensus().lead().await
+            {
                 tracing::warn!(%error, "consensus is not there yet");
             }
-            daemon.take_up(Arc::new(manager)).await;
+            daemon.take_up(Arc::new(manager), port).await;
         }
         Ok(daemon)
     }
 
     /// From here on this node is a manager: it serves, schedules and runs tasks.
-    async fn take_up(&self, manager: Arc<Manager>) {
+    async fn take_up(&self, manager: Arc<Manager>, port: NodePort) {
         let mut hide = vec![];
         if self.config.is_rootless {
             // There the task's user is the daemon's: it could read both.
@@ -125,11 +157,26 @@ impl Daemon {
         };
         tokio::spawn(scheduler::schedule(Arc::clone(&manager)));
         tokio::spawn(level::follow_members(Arc::clone(&manager)));
-        let rotation = manager.rotation();
-        tokio::spawn(rotation::rotate_when_asked(Arc::clone(&manager), rotation));
-        let agent = agent::serve(Arc::clone(&manager), setup, self.stop.subscribe());
-        *self.agent.lock().await = Some(tokio::spawn(agent));
+        tokio::spawn(rotation::keep_keys(Arc::clone(&manager)));
+        tokio::spawn(roster::keep_roster(Arc::clone(&manager)));
+        tokio::spawn(roster::announce(Arc::clone(&manager), own_place(String::new())));
+        let stop = watch::Sender::new(false);
+        let agent = tokio::spawn(agent::serve(Arc::clone(&manager), setup, stop.subscribe()));
+        let (tls, door) = (Arc::clone(manager.tls()), manager.consensus().door());
         *self.manager.write().unwrap_or_else(PoisonError::into_inner) = Some(manager);
+        let mut stopped = stop.subscribe();
+        let Some(daemon) = self.own.upgrade() else { return };
+        let serving = async move {
+            let stopped = async move {
+                // Without a sender the daemon is gone.
+                stopped.wait_for(|stop| *stop).await.ok();
+            };
+            if let Err(error) = port.serve(tls, door, daemon, stopped).await {
+                tracing::error!(%error, "the node port is not served any more");
+            }
+        };
+        let port = tokio::spawn(serving);
+        *self.running.lock().await = Some(Running { stop, agent, port });
     }
 
     /// The manager that this node is.
@@ -156,17 +203,46 @@ impl Daemon {
         if self.manager().is_ok() {
             return Err(InitError::Exists);
         }
-        let addr =
-            address::advertised(advertise, self.config.advertise, self.config.listen)?.to_string();
-        let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let founding = Founding { hostname, addr };
+        let (port, addr) = self.node_port(advertise).await?;
+        let founding = Founding { hostname: hostname(), addr };
         let manager = Arc::new(
             manager::found(&self.config.state_dir, founding, self.config.limits.clone()).await?,
         );
         let node_id = manager.node_id();
         tracing::info!(node = %node_id, "cluster founded");
-        self.take_up(manager).await;
+        self.take_up(manager, port).await;
         Ok(Founded { node_id, tokens: self.join_tokens().await? })
+    }
+
+    /// Joins a cluster as a manager. Done once this node has a vote, or after a while, when it goes on by
+    /// itself.
+    pub async fn join(
+        &self,
+        remote: String,
+        token: Zeroizing<String>,
+        availability: Availability,
+        advertise: &str,
+    ) -> Result<bool, InitError> {
+        let _alone = self.founding.lock().await;
+        if self.manager().is_ok() {
+            return Err(InitError::Exists);
+        }
+        let (port, addr) = self.node_port(advertise).await?;
+        let place = own_place(addr);
+        let joining = Joining { remote, token, availability, place };
+        let limits = self.config.limits.clone();
+        let manager = Arc::new(join::join(&self.config.state_dir, joining, limits).await?);
+        tracing::info!(node = %manager.node_id(), "joined as a manager");
+        self.take_up(Arc::clone(&manager), port).await;
+        Ok(timeout(JOIN_PATIENCE, manager.consensus().voting()).await.is_ok())
+    }
+
+    /// The node port, and where others reach it.
+    async fn node_port(&self, advertise: &str) -> Result<(NodePort, String), InitError> {
+        let port = NodePort::bind(self.config.listen).await.map_err(InitError::Port)?;
+        let listen = port.local_addr().map_err(InitError::Port)?;
+        let addr = address::advertised(advertise, self.config.advertise, listen)?;
+        Ok((port, addr.to_string()))
     }
 
     /// The cluster, and where this node stands in it.
@@ -199,17 +275,41 @@ impl Daemon {
 
     /// Ends the tasks, then consensus, then the delivery.
     pub async fn end(self: Arc<Self>) {
-        self.stop.send_replace(true);
-        if let Some(agent) = self.agent.lock().await.take() {
-            // A panic in it was reported where it happened.
-            agent.await.ok();
-        }
-        if let Ok(manager) = self.manager() {
-            manager.consensus().stop().await;
-        }
+        self.wind_down().await;
         let delivery = Arc::into_inner(self).and_then(|daemon| Arc::into_inner(daemon.delivery));
         if let Some(delivery) = delivery {
             delivery.stop();
         }
     }
+
+    /// Ends all that runs while this node is one of a cluster.
+    async fn wind_down(&self) {
+        let Some(running) = self.running.lock().await.take() else { return };
+        if let Ok(manager) = self.manager()
+            && !manager.consensus().is_alone()
+        {
+            // Before the office is left empty: nobody waits for an election then.
+            manager.consensus().hand_over().await;
+        }
+        running.stop.send_replace(true);
+        // A panic in them was reported where it happened.
+        running.agent.await.ok();
+        let manager = self.manager.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(manager) = manager {
+            manager.consensus().stop().await;
+        }
+        // Other managers hold connections that never end by themselves.
+        running.port.abort();
+        running.port.await.ok();
+    }
+}
+
+/// What this node says of itself as a manager.
+fn own_place(addr: String) -> ManagerPlace {
+    let engine_version = env!("CARGO_PKG_VERSION").to_owned();
+    ManagerPlace { addr, hostname: hostname(), engine_version, level: Level::KNOWN }
+}
+
+fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -3,6 +3,7 @@
 
 pub mod diskkey;
 pub mod folder;
+pub mod identity;
 pub mod keyring;
 pub mod log;
 pub mod node;

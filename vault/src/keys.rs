@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use vault_core::seal::Epoch;
 use vault_memory::GuardError;
+use zeroize::Zeroizing;
 
 use crate::disk::diskkey::DiskKey;
 use crate::disk::folder::{Folder, replace};
 use crate::disk::keyring::{self, Keyring};
 use crate::entropy;
+use crate::rotation::Carried;
 
 /// A change of the keyring that did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +56,24 @@ impl Keys {
         let epoch = ring.newest().epoch;
         self.keep(ring)?;
         Ok(epoch)
+    }
+
+    /// Copies of all keys, to be carried to another manager.
+    pub fn carried(&self) -> Carried {
+        let ring = self.ring();
+        let keys = ring.epochs().filter_map(|epoch| ring.key(epoch));
+        keys.map(|key| (key.epoch, Zeroizing::new(*key.bytes))).collect()
+    }
+
+    /// Adds keys that came from another manager. They are on the disk before this returns.
+    pub fn take(&self, keys: &Carried) -> Result<(), KeyChangeError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = self.ring();
+        let is_new = |epoch: &Epoch| ring.key(*epoch).is_none();
+        if !keys.keys().any(is_new) {
+            return Ok(());
+        }
+        self.keep(ring.with_keys(keys)?)
     }
 
     /// Destroys the keys before an epoch. Nothing may be sealed under them any more.

@@ -1,4 +1,4 @@
-//! Raises the cluster's feature level once every member can follow. With one manager that is at its start.
+//! On the leader: raises the cluster's feature level once every manager can follow.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +13,28 @@ use crate::raft::ProposeError;
 /// After a failed proposal.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Runs until the level is as high as it can be.
+/// Runs until consensus ends.
 pub(crate) async fn follow_members(manager: Arc<Manager>) {
+    let mut views = manager.consensus().views();
     loop {
-        // The one member that there is advertises what this program knows.
-        match raise(&manager, &[Level::KNOWN], env!("CARGO_PKG_VERSION")).await {
-            Ok(()) | Err(CallError::Propose(ProposeError::Stopped)) => return,
-            Err(error) => {
-                tracing::debug!(%error, "the feature level waits");
-                sleep(RETRY).await;
+        let view = views.borrow_and_update().clone();
+        if manager.consensus().standing().is_leader {
+            let members: Vec<_> = view.state.managers().map(|node| node.level).collect();
+            match raise(&manager, &members, env!("CARGO_PKG_VERSION")).await {
+                Ok(()) => {}
+                Err(CallError::Propose(ProposeError::Stopped)) => return,
+                Err(error) => {
+                    tracing::debug!(%error, "the feature level waits");
+                    sleep(RETRY).await;
+                    continue;
+                }
             }
+        }
+        let seen = view.state.workload_index();
+        let changed = views.wait_for(|view| view.state.workload_index() != seen);
+        tokio::select! {
+            changed = changed => if changed.is_err() { return },
+            () = manager.consensus().standing_changed() => {}
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A manager: this node's share of the cluster. Makes the cluster's files, opens them, and turns checked
 //! requests into commands.
 
+mod admission;
 mod found;
 
 use std::io;
@@ -8,15 +9,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::Notify;
 use vault_core::cluster::Cluster;
 use vault_core::command::{
     Action, Actor, Command, DestroyVersion, NewObject, NewVersion, Outcome, Refusal, UpdateObject,
 };
 use vault_core::feature::{self, LevelTooLow};
 use vault_core::id::{ENTROPY_BYTES, NodeId, ObjectId, ServiceId};
-use vault_core::labels::Labels;
+use vault_core::labels::{Labels, LabelsError};
 use vault_core::name::SecretName;
+use vault_core::node::Role;
 use vault_core::request::RequestId;
 use vault_core::seal::{Kind, NONCE_BYTES, OpenError, Place, Plaintext, open, open_into, seal};
 use vault_core::service::ServiceSpec;
@@ -27,9 +28,9 @@ use vault_memory::{GuardError, Guarded};
 use zeroize::Zeroizing;
 
 use crate::audit::Audit;
-use crate::clock::Stamps;
 use crate::disk::diskkey::{self, DiskKey, DiskKeyError};
-use crate::disk::folder::{Folder, RealFolder};
+use crate::disk::folder::{Folder, RealFolder, replace};
+use crate::disk::identity;
 use crate::disk::keyring::{self, Keyring, KeyringError};
 use crate::disk::log::{self, LogError, LogKey, MarkFile};
 use crate::disk::node::{self, Membership};
@@ -39,11 +40,13 @@ use crate::entropy;
 use crate::keys::{KeyChangeError, Keys};
 use crate::raft::{Consensus, ProposeError, Start, StartError, View};
 use crate::space::{RESERVE_BYTES, Space};
+use crate::tls::{Credentials, Dialer, Tls, TlsError};
 
-pub use found::{FoundError, Founding, found, remove_draft};
+pub use admission::{AdmitError, IssueError};
+pub use found::{DRAFT, FoundError, Founding, found, remove_draft};
 
 /// The folder of a cluster's files inside the state directory.
-const CLUSTER: &str = "cluster";
+pub const CLUSTER: &str = "cluster";
 const LOG: &str = "log";
 const SNAPSHOTS: &str = "snapshots";
 const AUDIT: &str = "audit";
@@ -70,6 +73,8 @@ pub enum ManagerError {
     File(#[from] FileError),
     #[error("audit")]
     Audit(#[source] LogError),
+    #[error("identity")]
+    Identity(#[source] TlsError),
     #[error(transparent)]
     Start(#[from] StartError),
 }
@@ -93,6 +98,8 @@ pub enum CallError {
     Level(#[from] LevelTooLow),
     #[error(transparent)]
     Keys(#[from] KeyChangeError),
+    #[error(transparent)]
+    Labels(#[from] LabelsError),
 }
 
 /// Who asks, and whether the same request may come twice.
@@ -148,17 +155,38 @@ pub enum ValueError {
     Memory(#[from] GuardError),
 }
 
+/// All that a manager reads from its disk before it starts.
+pub struct Files {
+    pub folder: Arc<dyn Folder>,
+    pub disk_key: DiskKey,
+    pub keyring: Keyring,
+    pub membership: Membership,
+    pub credentials: Credentials,
+}
+
+impl Files {
+    /// Writes them all.
+    pub fn write(&self) -> io::Result<()> {
+        let (folder, key) = (self.folder.as_ref(), self.disk_key.expose());
+        replace(folder, diskkey::NAME, &self.disk_key.to_clear_file())?;
+        let ring = self.keyring.to_file(key, &self.membership.context(), entropy::random());
+        replace(folder, keyring::NAME, &ring)?;
+        let own = identity::to_file(&self.credentials, key, entropy::random());
+        replace(folder, identity::NAME, &own)?;
+        replace(folder, node::NAME, &self.membership.to_file(key, entropy::random()))
+    }
+}
+
 /// This node's share of the cluster.
 pub struct Manager {
     membership: Membership,
     keys: Arc<Keys>,
     consensus: Consensus,
+    tls: Arc<Tls>,
+    dialer: Arc<Dialer>,
     audit: Audit,
     space: Space,
     memory_budget: u64,
-    stamps: Stamps,
-    /// Wakes the rotation of the data key.
-    rotation: Arc<Notify>,
 }
 
 impl Manager {
@@ -175,7 +203,9 @@ impl Manager {
         let membership = Membership::parse(disk_key.expose(), &read(node::NAME)?)?;
         let context = membership.context();
         let keyring = Keyring::parse(disk_key.expose(), &context, &read(keyring::NAME)?)?;
-        let manager = Self::start(folder, disk_key, keyring, membership, limits).await?;
+        let credentials = identity::parse(disk_key.expose(), &read(identity::NAME)?)?;
+        let files = Files { folder, disk_key, keyring, membership, credentials };
+        let manager = Self::start(files, limits).await?;
         if let Some(torn) = manager.consensus.torn_tail() {
             tracing::warn!(
                 file = torn.file,
@@ -186,13 +216,10 @@ impl Manager {
         Ok(Some(manager))
     }
 
-    async fn start(
-        folder: Arc<dyn Folder>,
-        disk_key: DiskKey,
-        keyring: Keyring,
-        membership: Membership,
-        limits: Limits,
-    ) -> Result<Self, ManagerError> {
+    pub async fn start(files: Files, limits: Limits) -> Result<Self, ManagerError> {
+        let Files { folder, disk_key, keyring, membership, credentials } = files;
+        let tls = Arc::new(Tls::new(&credentials).map_err(ManagerError::Identity)?);
+        let dialer = Arc::new(Dialer::new(Arc::clone(&tls)));
         let io = |file| move |source| ManagerError::Io { file, source };
         let (log_folder, snapshot_folder) = (
             folder.folder(LOG).map_err(io(LOG))?,
@@ -216,6 +243,8 @@ impl Manager {
         let consensus = Consensus::start(Start {
             cluster: membership.cluster,
             raft_id: membership.raft_id,
+            recovery_epoch: membership.recovery_epoch,
+            dialer: Arc::clone(&dialer),
             keys: Arc::clone(&keys),
             log_key,
             log_place,
@@ -227,15 +256,43 @@ impl Manager {
             lost: Box::new(crate::end::after_disk_lost),
         })
         .await?;
-        let rotation = Arc::new(Notify::new());
         let Limits { memory_budget, space, .. } = limits;
-        let stamps = Stamps::default();
-        Ok(Self { membership, keys, consensus, audit, space, memory_budget, stamps, rotation })
+        Ok(Self { membership, keys, consensus, tls, dialer, audit, space, memory_budget })
     }
 
     /// This node's ID.
     pub fn node_id(&self) -> NodeId {
         self.membership.node
+    }
+
+    /// Room on the disk.
+    pub fn space(&self) -> &Space {
+        &self.space
+    }
+
+    /// Bytes that secrets and configs may take.
+    pub fn memory_budget(&self) -> u64 {
+        self.memory_budget
+    }
+
+    /// When the root certificate ends: seconds since 1970; 0 if it does not read.
+    pub fn root_end_secs(&self) -> u64 {
+        pki::root::end_secs(&self.tls.roots()).unwrap_or(0)
+    }
+
+    /// Who this manager is.
+    pub fn membership(&self) -> Membership {
+        self.membership
+    }
+
+    /// TLS as this node speaks it.
+    pub fn tls(&self) -> &Arc<Tls> {
+        &self.tls
+    }
+
+    /// Connections to other nodes.
+    pub fn dialer(&self) -> &Dialer {
+        &self.dialer
     }
 
     /// Consensus, for those that watch views.
@@ -253,14 +310,9 @@ impl Manager {
         &self.audit
     }
 
-    /// Told when the data key is to be rotated.
-    pub fn rotation(&self) -> Arc<Notify> {
-        Arc::clone(&self.rotation)
-    }
-
     /// The time now, as a command is stamped with it.
     pub fn now(&self) -> Timestamp {
-        self.stamps.next(self.consensus.clock())
+        self.consensus.now()
     }
 
     /// A view that reflects everything acknowledged before this call.
@@ -273,13 +325,15 @@ impl Manager {
         self.act_for(Asked::default(), action).await
     }
 
-    async fn act_for(&self, asked: Asked, action: Action) -> Result<Changed, CallError> {
+    /// Has something done for somebody.
+    pub async fn act_for(&self, asked: Asked, action: Action) -> Result<Changed, CallError> {
         if let Some(free) = self.space.short() {
             return Err(CallError::DiskFull { free, reserve: RESERVE_BYTES });
         }
         // The level only rises: what a view allows stays allowed.
         feature::permit(feature::since(&action), self.consensus.level())?;
         let Asked { actor, request, is_logged } = asked;
+        let actor = actor.map(|actor| Actor { node: Some(self.node_id()), ..actor });
         let command = Command { at: self.now(), request, actor, action };
         let (index, outcome) = self.consensus.propose(command).await?;
         if let Some(is_logged) = is_logged {
@@ -485,14 +539,22 @@ impl Manager {
         self.change(asked, vec![id.object()], Action::RemoveService(id)).await
     }
 
-    /// Starts the rotation of the data key, unless one is under way.
-    pub fn rotate_keys(&self) -> Result<(), CallError> {
-        if self.keys.ring().epochs().count() == 1 {
-            let epoch = self.keys.add_epoch()?;
-            tracing::info!(epoch = epoch.0, "a new data key was made");
-        }
-        self.rotation.notify_one();
+    /// Asks for a rotation of the data key, unless one is under way. The leader does it.
+    pub async fn rotate_keys(&self) -> Result<(), CallError> {
+        let epoch = self.consensus.view().state.epoch();
+        self.act(Action::WantEpochAfter(epoch)).await?;
         Ok(())
+    }
+
+    /// What a former manager knows is worth nothing from now on: the token that it could come back by, and
+    /// the data key. What fails is tried by nobody again, so it is said.
+    pub async fn after_a_manager_went(&self) {
+        if let Err(error) = self.rotate_token(Role::Manager).await {
+            tracing::warn!(%error, "rotate the managers' join token: coffer swarm join-token --rotate manager");
+        }
+        if let Err(error) = self.rotate_keys().await {
+            tracing::warn!(%error, "rotate the data key: coffer swarm rotate-keys");
+        }
     }
 
     /// Opens one version of a secret or config into guarded memory.

@@ -5,7 +5,10 @@ mod consensus;
 mod gather;
 mod housekeeping;
 mod machine;
+mod members;
 mod network;
+mod office;
+mod reads;
 mod store;
 mod types;
 
@@ -15,6 +18,8 @@ pub const LOG_TARGET: &str = "openraft";
 pub use codec::CodecError;
 pub use consensus::{Consensus, ProposeError, Start, StartError};
 pub use machine::{RestoreError, View};
+pub use members::{MemberChangeError, MemberStatus, Standing};
+pub use network::Door;
 pub use store::EntryError;
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! Rotating the data key: a new key, every value sealed anew under it, then the old keys destroyed.
 //!
-//! Each step can be done again, so that a crash at any of them is mended by starting over: while the
-//! keyring holds more than one epoch, there is work.
+//! Each step can be done again, so that a crash or another leader at any of them is mended by starting over:
+//! the state says which epoch is wanted, which is in use, and which is the oldest that is needed.
+
+mod ring;
+
+pub use ring::Carried;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::sleep;
 use vault_core::cluster::Cluster;
 use vault_core::command::{Action, Resealed, SealedAt};
@@ -19,7 +22,7 @@ use crate::disk::keyring::Keyring;
 use crate::entropy;
 use crate::keys::KeyChangeError;
 use crate::manager::{CallError, Manager};
-use crate::raft::ProposeError;
+use crate::raft::{ProposeError, View};
 
 /// After a failure, before it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -33,6 +36,8 @@ enum RotationError {
     Propose(#[from] ProposeError),
     #[error(transparent)]
     Keys(#[from] KeyChangeError),
+    #[error(transparent)]
+    Ring(#[from] ring::RingError),
     #[error("a value under epoch {epoch} does not open")]
     Value {
         epoch: u32,
@@ -43,25 +48,67 @@ enum RotationError {
     KeyGone { epoch: u32 },
 }
 
-/// Rotates whenever there is work, until consensus ends.
-pub(crate) async fn rotate_when_asked(manager: Arc<Manager>, asked: Arc<Notify>) {
+/// Keeps this manager's keys in step with the state; on the leader, also rotates. Until consensus ends.
+pub(crate) async fn keep_keys(manager: Arc<Manager>) {
+    let mut views = manager.consensus().views();
     loop {
-        while manager.keys().ring().epochs().count() > 1 {
-            match rotate(&manager).await {
-                Ok(()) => tracing::info!("every value is sealed under the newest data key"),
-                Err(RotationError::Propose(ProposeError::Stopped)) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "rotation of the data key waits");
-                    sleep(RETRY).await;
-                }
+        let view = views.borrow_and_update().clone();
+        match follow(&manager, &view).await {
+            Ok(()) => {}
+            Err(RotationError::Propose(ProposeError::Stopped)) => return,
+            Err(error) => {
+                tracing::warn!(%error, "rotation of the data key waits");
+                sleep(RETRY).await;
+                continue;
             }
         }
-        asked.notified().await;
+        let seen = epochs(&view.state);
+        let changed = views.wait_for(|view| epochs(&view.state) != seen);
+        tokio::select! {
+            changed = changed => if changed.is_err() { return },
+            () = manager.consensus().standing_changed(), if has_work(&view.state) => {}
+        }
     }
 }
 
-async fn rotate(manager: &Manager) -> Result<(), RotationError> {
+/// What a rotation is told by.
+fn epochs(state: &State) -> [Epoch; 3] {
+    [state.wanted_epoch(), state.epoch(), state.oldest_epoch()]
+}
+
+fn has_work(state: &State) -> bool {
+    let [wanted, used, oldest] = epochs(state);
+    wanted != used || used != oldest
+}
+
+async fn follow(manager: &Manager, view: &View) -> Result<(), RotationError> {
+    let state = &view.state;
+    if state.cluster().is_none() {
+        return Ok(());
+    }
+    if state.epoch() > manager.keys().ring().newest().epoch {
+        ring::fetch(manager).await?;
+    }
+    if manager.keys().ring().epochs().any(|epoch| epoch < state.oldest_epoch()) {
+        // The newest snapshot must not need an old key either.
+        manager.consensus().snapshot_now().await?;
+        manager.keys().drop_before(state.oldest_epoch())?;
+        tracing::info!("every value is sealed under the newest data key; older ones are destroyed");
+    }
+    if manager.consensus().standing().is_leader && has_work(state) {
+        rotate(manager, state.wanted_epoch()).await?;
+    }
+    Ok(())
+}
+
+async fn rotate(manager: &Manager, wanted: Epoch) -> Result<(), RotationError> {
+    while manager.keys().ring().newest().epoch < wanted {
+        let epoch = manager.keys().add_epoch()?;
+        tracing::info!(epoch = epoch.0, "a new data key was made");
+    }
     let newest = manager.keys().ring().newest().epoch;
+    // On every manager's disk before anything is sealed under it.
+    ring::spread(manager).await?;
     manager.act(Action::UseEpoch(newest)).await?;
     loop {
         let view = manager.read().await?;
@@ -71,9 +118,7 @@ async fn rotate(manager: &Manager) -> Result<(), RotationError> {
         }
         manager.act(Action::Reseal(batch)).await?;
     }
-    // The newest snapshot must not need an old key either.
-    manager.consensus().snapshot_now().await?;
-    manager.keys().drop_before(newest)?;
+    manager.act(Action::DropEpochsBefore(newest)).await?;
     Ok(())
 }
 

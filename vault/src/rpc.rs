@@ -1,12 +1,17 @@
 //! The calls of `coffer`: gRPC on the Unix socket. Each method converts, calls, converts.
 
 mod audit;
+pub(crate) mod ca;
 mod convert;
 mod dispatch;
 mod events;
 mod gate;
 mod listener;
+mod node_gate;
+mod node_port;
 mod nodes;
+pub(crate) mod peers;
+mod screen;
 mod services;
 mod status;
 mod swarm;
@@ -19,6 +24,8 @@ use tonic::transport::Server;
 use vault_core::command::Refusal;
 
 use crate::daemon::Daemon;
+
+pub(crate) use node_port::NodePort;
 
 /// gRPC's code for a refusal, as the caller is told it.
 pub(crate) fn refusal_code(refusal: &Refusal) -> u32 {

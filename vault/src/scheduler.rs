@@ -19,6 +19,10 @@ pub(crate) async fn schedule(manager: Arc<Manager>) {
     let mut views = manager.consensus().views();
     let mut steady = clock::Steady::default();
     loop {
+        if !manager.consensus().standing().is_leader {
+            manager.consensus().standing_changed().await;
+            continue;
+        }
         let view = views.borrow_and_update().clone();
         let mut fresh = || TaskId::from_entropy(entropy::random());
         let now = manager.now().max(steady.now(view.state.clock()));

@@ -51,6 +51,11 @@ impl Space {
         Ok(())
     }
 
+    /// Free bytes, as of the last look.
+    pub fn free(&self) -> u64 {
+        self.free.load(Ordering::Relaxed)
+    }
+
     /// Free bytes, if they are fewer than the reserve.
     pub fn short(&self) -> Option<u64> {
         Some(self.free.load(Ordering::Relaxed)).filter(|free| *free < RESERVE_BYTES)

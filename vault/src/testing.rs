@@ -38,7 +38,36 @@ pub(crate) fn assert_golden(name: &str, bytes: &[u8]) {
     assert_eq!(text, golden, "{name}: these bytes are stored; a change needs a new version");
 }
 
+/// The golden bytes of `vectors/NAME.hex`.
+pub(crate) fn golden(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors").join(format!("{name}.hex"));
+    let text = fs::read_to_string(path).unwrap().replace('\n', "");
+    let pairs = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+    pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+}
+
 fn hex_line(bytes: &[u8]) -> String {
     let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
     digits.chain(["\n".to_owned()]).collect()
+}
+
+/// What a node of a made-up cluster proves itself with.
+pub(crate) fn credentials(node: &str) -> crate::tls::Credentials {
+    use pki::key::{KeyDocument, SigningKey};
+    use pki::leaf::{LeafPlan, Role, issue_leaf};
+    use pki::root::{RootPlan, issue_root};
+    let random = crate::entropy::source();
+    let now_secs = crate::clock::now().secs();
+    let (root, own) =
+        (KeyDocument::generate(&random).unwrap(), KeyDocument::generate(&random).unwrap());
+    let root_key = SigningKey::parse(root.expose(), &random).unwrap();
+    let serial = crate::entropy::random();
+    let plan = RootPlan { cluster: "c", generation: 1, now_secs, serial };
+    let roots = issue_root(&plan, &root_key).unwrap();
+    let lifetime_secs = 7_200;
+    let plan =
+        LeafPlan { cluster: "c", node, role: Role::Manager, now_secs, lifetime_secs, serial };
+    let public = SigningKey::parse(own.expose(), &random).unwrap().public_key();
+    let chain = issue_leaf(&plan, &public, &roots, &root_key).unwrap();
+    crate::tls::Credentials { chain, key: own.expose().to_vec().into(), roots }
 }

@@ -33,6 +33,10 @@ pub(super) fn node(wire: v1::Node, self_id: &str) -> Result<Node, CallError> {
         v1::Availability::Pause => "Pause",
         v1::Availability::Drain => "Drain",
     };
+    let role = match wire.role() {
+        v1::NodeRole::Worker => "worker",
+        v1::NodeRole::Manager => "manager",
+    };
     let manager_status = match &wire.manager {
         None => "",
         Some(manager) if manager.leader => "Leader",
@@ -50,6 +54,12 @@ pub(super) fn node(wire: v1::Node, self_id: &str) -> Result<Node, CallError> {
         availability,
         manager_status,
         engine_version: wire.engine_version,
+        role,
+        addr: wire.addr,
+        labels: wire.labels,
+        version_index: wire.version_index,
+        created_at: wire.created_at,
+        updated_at: wire.updated_at,
     })
 }
 

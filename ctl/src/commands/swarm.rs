@@ -1,21 +1,28 @@
 //! `coffer swarm`: the first manager, and the tokens that others would join with.
 
+use std::io::Read;
+
+use crate::args::JoinArgs;
 use crate::client::Client;
 use crate::exit::Failure;
 use crate::host::Host;
 use crate::objects::Initialized;
 use crate::out;
 
+/// A token has 85 characters.
+const TOKEN_BYTES_MAX: u64 = 1_024;
+
 /// Why a swarm command is refused before the daemon is asked.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SwarmError {
-    #[error(
-        "this version runs a single manager: a node cannot join yet; \
-         run 'coffer swarm init' to make a cluster of this node"
-    )]
-    JoinNotYet,
     #[error("unknown role {0}")]
     UnknownRole(String),
+    #[error("a token is needed: take the command that 'coffer swarm join-token manager' shows")]
+    NoToken,
+    #[error("the token on standard input is longer than any token")]
+    LongToken,
+    #[error("invalid availability {0}: active, pause and drain are known")]
+    Availability(String),
 }
 
 /// Makes this node the first manager of a cluster.
@@ -40,19 +47,63 @@ fn join_text(role: &str, token: &str, address: &str) -> String {
     )
 }
 
-pub(crate) fn join() -> Result<(), Failure> {
-    Err(SwarmError::JoinNotYet.into())
+/// Makes this node one of a cluster's.
+pub(crate) async fn join(host: &Host, args: JoinArgs) -> Result<(), Failure> {
+    if !["active", "pause", "drain"].contains(&args.availability.as_str()) {
+        return Err(SwarmError::Availability(args.availability).into());
+    }
+    let token = match args.token.as_str() {
+        "" => return Err(SwarmError::NoToken.into()),
+        "-" => typed_token()?,
+        token => token.to_owned(),
+    };
+    let client = Client::connect(host).await?;
+    let joined = client.join(args.remote, token, args.advertise_addr, &args.availability).await?;
+    if !joined.is_done {
+        return Ok(out::line(
+            "Timeout was reached before node joined. The attempt to join the swarm will continue in the \
+             background. Use the \"coffer status\" command to see the current swarm status of your node.",
+        )?);
+    }
+    Ok(out::line(format_args!("This node joined a swarm as a {}.", joined.role))?)
+}
+
+fn typed_token() -> Result<String, Failure> {
+    let mut token = String::new();
+    std::io::stdin().take(TOKEN_BYTES_MAX).read_to_string(&mut token).map_err(Failure::Stdin)?;
+    if u64::try_from(token.len()).is_ok_and(|length| length == TOKEN_BYTES_MAX) {
+        return Err(SwarmError::LongToken.into());
+    }
+    Ok(token.trim().to_owned())
+}
+
+/// This node forgets the cluster.
+pub(crate) async fn leave(host: &Host, force: bool) -> Result<(), Failure> {
+    Client::connect(host).await?.leave(force).await?;
+    Ok(out::line("Node left the swarm.")?)
 }
 
 /// Shows a standing token, alone or in the command that uses it.
-pub(crate) async fn join_token(host: &Host, role: &str, quiet: bool) -> Result<(), Failure> {
+pub(crate) async fn join_token(
+    host: &Host,
+    role: &str,
+    rotate: bool,
+    quiet: bool,
+) -> Result<(), Failure> {
     if !["worker", "manager"].contains(&role) {
         return Err(SwarmError::UnknownRole(role.to_owned()).into());
     }
-    let tokens = Client::connect(host).await?.join_tokens().await?;
+    let client = Client::connect(host).await?;
+    let tokens =
+        if rotate { client.rotate_token(role).await? } else { client.join_tokens().await? };
     let token = if role == "worker" { &tokens.worker } else { &tokens.manager };
-    let text = if quiet { token.clone() } else { join_text(role, token, &tokens.address) };
-    Ok(out::line(text)?)
+    if quiet {
+        return Ok(out::line(token)?);
+    }
+    if rotate {
+        out::line(format_args!("Successfully rotated {role} join token.\n"))?;
+    }
+    Ok(out::line(join_text(role, token, &tokens.address))?)
 }
 
 #[cfg(test)]

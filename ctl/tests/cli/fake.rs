@@ -61,6 +61,7 @@ pub(crate) struct Kept {
     /// Answered one by one, the last for ever.
     pub(crate) keys: VecDeque<v1::KeyStatus>,
     pub(crate) key_rotations: usize,
+    pub(crate) node_updates: Vec<v1::UpdateNodeRequest>,
 }
 
 /// A running fake and its socket.
@@ -186,6 +187,53 @@ impl Swarm for Answers {
         answer(v1::InspectSwarmResponse { index, ..v1::InspectSwarmResponse::default() })
     }
 
+    async fn join(&self, request: Request<v1::JoinRequest>) -> Answer<v1::JoinResponse> {
+        let asked = request.into_inner();
+        if asked.token != "SWMTKN-1-m" {
+            return Err(Status::invalid_argument("invalid join token"));
+        }
+        let role = v1::NodeRole::Manager.into();
+        // A manager at the port 1 never reaches the new one.
+        let done = !asked.remote.ends_with(":1");
+        answer(v1::JoinResponse { node_id: NODE.to_owned(), role, done })
+    }
+
+    async fn leave(&self, request: Request<v1::LeaveRequest>) -> Answer<v1::LeaveResponse> {
+        if request.into_inner().force {
+            return answer(v1::LeaveResponse {});
+        }
+        Err(Status::failed_precondition("Use `--force` to ignore this message."))
+    }
+
+    async fn rotate_token(
+        &self,
+        request: Request<v1::RotateTokenRequest>,
+    ) -> Answer<v1::JoinTokensResponse> {
+        let is_worker = request.into_inner().role() == v1::NodeRole::Worker;
+        answer(v1::JoinTokensResponse {
+            worker: if is_worker { "SWMTKN-1-w2" } else { "SWMTKN-1-w" }.to_owned(),
+            manager: if is_worker { "SWMTKN-1-m" } else { "SWMTKN-1-m2" }.to_owned(),
+            advertise_addr: "127.0.0.1:2377".to_owned(),
+            index: 1,
+        })
+    }
+
+    async fn status(&self, _: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
+        let initialized = self.kept().initialized;
+        let warning = v1::Warning {
+            text: "there is no leader".to_owned(),
+            cure: "start managers".to_owned(),
+            urgent: true,
+        };
+        answer(v1::StatusResponse {
+            cluster_id: "C".to_owned(),
+            node_id: NODE.to_owned(),
+            term: 3,
+            warnings: if initialized { Vec::new() } else { vec![warning] },
+            ..v1::StatusResponse::default()
+        })
+    }
+
     async fn rotate_keys(
         &self,
         _: Request<v1::RotateKeysRequest>,
@@ -236,5 +284,39 @@ impl Nodes for Answers {
             ..v1::Node::default()
         };
         answer(v1::ListNodesResponse { nodes: vec![node], self_id: NODE.to_owned(), index: 1 })
+    }
+
+    async fn inspect(
+        &self,
+        request: Request<v1::InspectNodeRequest>,
+    ) -> Answer<v1::InspectNodeResponse> {
+        let reference = request.into_inner().reference;
+        let role = match reference.as_str() {
+            "host" | "self" => v1::NodeRole::Manager,
+            "hand" => v1::NodeRole::Worker,
+            _ => return Err(Status::not_found(format!("node {reference} not found"))),
+        };
+        let node = v1::Node {
+            id: NODE.to_owned(),
+            hostname: reference,
+            role: role.into(),
+            state: v1::NodeState::Ready.into(),
+            ..v1::Node::default()
+        };
+        answer(v1::InspectNodeResponse { node: Some(node), index: 1 })
+    }
+
+    async fn update(&self, request: Request<v1::UpdateNodeRequest>) -> Answer<v1::ChangeResponse> {
+        self.kept().node_updates.push(request.into_inner());
+        answer(v1::ChangeResponse { index: 2 })
+    }
+
+    async fn remove(&self, request: Request<v1::RemoveNodeRequest>) -> Answer<v1::ChangeResponse> {
+        let v1::RemoveNodeRequest { reference, force } = request.into_inner();
+        if !force {
+            let text = format!("node {reference} is not down and can't be removed");
+            return Err(Status::failed_precondition(text));
+        }
+        answer(v1::ChangeResponse { index: 2 })
     }
 }

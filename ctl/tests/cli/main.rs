@@ -2,6 +2,7 @@
 
 mod dev;
 mod fake;
+mod nodes;
 mod refusals;
 mod streams;
 mod support;

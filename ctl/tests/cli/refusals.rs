@@ -262,11 +262,6 @@ fn a_swarm_or_a_service_that_cannot_be_is_refused() {
     assert_refused(&[
         (&["swarm", "join-token", "bogus"], "unknown role bogus"),
         (
-            &["swarm", "join", "--token", "t", "10.0.0.1:2377"],
-            "this version runs a single manager: a node cannot join yet; \
-             run 'coffer swarm init' to make a cluster of this node",
-        ),
-        (
             &[&["service", "create", "--name", "n"][..], &secrets, &["x"]].concat(),
             "duplicate secret target for b not allowed",
         ),

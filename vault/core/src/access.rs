@@ -8,7 +8,14 @@ pub enum Call {
     SwarmJoinTokens,
     SwarmRotateKeys,
     SwarmKeyStatus,
+    SwarmJoin,
+    SwarmLeave,
+    SwarmRotateToken,
+    SwarmStatus,
     NodesList,
+    NodesInspect,
+    NodesUpdate,
+    NodesRemove,
     SecretsCreate,
     SecretsList,
     SecretsInspect,
@@ -36,6 +43,21 @@ pub enum Call {
     EventsWatch,
     AuditTail,
     AuditVerify,
+    RaftVote,
+    RaftHeartbeat,
+    RaftAppend,
+    RaftSnapshot,
+    RaftHandOver,
+    RaftReadIndex,
+    RaftPropose,
+    ManagersAdmit,
+    ManagersKeyring,
+    ManagersKeepKeys,
+    ManagersHello,
+    CaRoot,
+    CaUnlockKey,
+    CaIssue,
+    CaStatus,
 }
 
 /// Who calls.
@@ -43,45 +65,83 @@ pub enum Call {
 pub enum Caller {
     /// Somebody whom the socket's mode let in: root, or a member of the group `coffer`.
     Operator,
+    /// A node that proved itself, and whose record says that it is a manager.
+    Manager,
+    /// A node that proved itself, and whose record says that it is a worker.
+    Worker,
     /// Anybody else.
     Stranger,
 }
 
-/// All calls: number, path on the wire, and whether an operator may make it. A stranger may make none.
-pub const CALLS: &[(Call, u16, &str, bool)] = &[
-    (Call::SwarmInit, 1, "/coffer.v1.Swarm/Init", true),
-    (Call::SwarmInspect, 2, "/coffer.v1.Swarm/Inspect", true),
-    (Call::SwarmJoinTokens, 3, "/coffer.v1.Swarm/JoinTokens", true),
-    (Call::SwarmRotateKeys, 4, "/coffer.v1.Swarm/RotateKeys", true),
-    (Call::SwarmKeyStatus, 5, "/coffer.v1.Swarm/KeyStatus", true),
-    (Call::NodesList, 10, "/coffer.v1.Nodes/List", true),
-    (Call::SecretsCreate, 20, "/coffer.v1.Secrets/Create", true),
-    (Call::SecretsList, 21, "/coffer.v1.Secrets/List", true),
-    (Call::SecretsInspect, 22, "/coffer.v1.Secrets/Inspect", true),
-    (Call::SecretsRemove, 23, "/coffer.v1.Secrets/Remove", true),
-    (Call::SecretsRotate, 24, "/coffer.v1.Secrets/Rotate", true),
-    (Call::SecretsActivate, 25, "/coffer.v1.Secrets/Activate", true),
-    (Call::SecretsRollback, 26, "/coffer.v1.Secrets/Rollback", true),
-    (Call::SecretsDestroy, 27, "/coffer.v1.Secrets/Destroy", true),
-    (Call::SecretsUpdate, 28, "/coffer.v1.Secrets/Update", true),
-    (Call::ConfigsCreate, 40, "/coffer.v1.Configs/Create", true),
-    (Call::ConfigsList, 41, "/coffer.v1.Configs/List", true),
-    (Call::ConfigsInspect, 42, "/coffer.v1.Configs/Inspect", true),
-    (Call::ConfigsRemove, 43, "/coffer.v1.Configs/Remove", true),
-    (Call::ConfigsRotate, 44, "/coffer.v1.Configs/Rotate", true),
-    (Call::ConfigsActivate, 45, "/coffer.v1.Configs/Activate", true),
-    (Call::ConfigsRollback, 46, "/coffer.v1.Configs/Rollback", true),
-    (Call::ConfigsDestroy, 47, "/coffer.v1.Configs/Destroy", true),
-    (Call::ConfigsUpdate, 48, "/coffer.v1.Configs/Update", true),
-    (Call::ServicesCreate, 60, "/coffer.v1.Services/Create", true),
-    (Call::ServicesList, 61, "/coffer.v1.Services/List", true),
-    (Call::ServicesInspect, 62, "/coffer.v1.Services/Inspect", true),
-    (Call::ServicesTasks, 63, "/coffer.v1.Services/Tasks", true),
-    (Call::ServicesRemove, 64, "/coffer.v1.Services/Remove", true),
-    (Call::ServicesLogs, 65, "/coffer.v1.Services/Logs", true),
-    (Call::EventsWatch, 80, "/coffer.v1.Events/Watch", true),
-    (Call::AuditTail, 90, "/coffer.v1.Audit/Tail", true),
-    (Call::AuditVerify, 91, "/coffer.v1.Audit/Verify", true),
+/// Who may make a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Those whom the socket let in.
+    Operators,
+    Managers,
+    /// Every node of the cluster.
+    Nodes,
+    /// Everybody who reaches the node port: the call itself asks for a token, or tells nothing secret.
+    Anybody,
+}
+
+/// All calls: number, path on the wire, and who may make them.
+pub const CALLS: &[(Call, u16, &str, Who)] = &[
+    (Call::SwarmInit, 1, "/coffer.v1.Swarm/Init", Who::Operators),
+    (Call::SwarmInspect, 2, "/coffer.v1.Swarm/Inspect", Who::Operators),
+    (Call::SwarmJoinTokens, 3, "/coffer.v1.Swarm/JoinTokens", Who::Operators),
+    (Call::SwarmRotateKeys, 4, "/coffer.v1.Swarm/RotateKeys", Who::Operators),
+    (Call::SwarmKeyStatus, 5, "/coffer.v1.Swarm/KeyStatus", Who::Operators),
+    (Call::SwarmJoin, 6, "/coffer.v1.Swarm/Join", Who::Operators),
+    (Call::SwarmLeave, 7, "/coffer.v1.Swarm/Leave", Who::Operators),
+    (Call::SwarmRotateToken, 8, "/coffer.v1.Swarm/RotateToken", Who::Operators),
+    (Call::SwarmStatus, 9, "/coffer.v1.Swarm/Status", Who::Operators),
+    (Call::NodesList, 10, "/coffer.v1.Nodes/List", Who::Operators),
+    (Call::NodesInspect, 11, "/coffer.v1.Nodes/Inspect", Who::Operators),
+    (Call::NodesUpdate, 12, "/coffer.v1.Nodes/Update", Who::Operators),
+    (Call::NodesRemove, 13, "/coffer.v1.Nodes/Remove", Who::Operators),
+    (Call::SecretsCreate, 20, "/coffer.v1.Secrets/Create", Who::Operators),
+    (Call::SecretsList, 21, "/coffer.v1.Secrets/List", Who::Operators),
+    (Call::SecretsInspect, 22, "/coffer.v1.Secrets/Inspect", Who::Operators),
+    (Call::SecretsRemove, 23, "/coffer.v1.Secrets/Remove", Who::Operators),
+    (Call::SecretsRotate, 24, "/coffer.v1.Secrets/Rotate", Who::Operators),
+    (Call::SecretsActivate, 25, "/coffer.v1.Secrets/Activate", Who::Operators),
+    (Call::SecretsRollback, 26, "/coffer.v1.Secrets/Rollback", Who::Operators),
+    (Call::SecretsDestroy, 27, "/coffer.v1.Secrets/Destroy", Who::Operators),
+    (Call::SecretsUpdate, 28, "/coffer.v1.Secrets/Update", Who::Operators),
+    (Call::ConfigsCreate, 40, "/coffer.v1.Configs/Create", Who::Operators),
+    (Call::ConfigsList, 41, "/coffer.v1.Configs/List", Who::Operators),
+    (Call::ConfigsInspect, 42, "/coffer.v1.Configs/Inspect", Who::Operators),
+    (Call::ConfigsRemove, 43, "/coffer.v1.Configs/Remove", Who::Operators),
+    (Call::ConfigsRotate, 44, "/coffer.v1.Configs/Rotate", Who::Operators),
+    (Call::ConfigsActivate, 45, "/coffer.v1.Configs/Activate", Who::Operators),
+    (Call::ConfigsRollback, 46, "/coffer.v1.Configs/Rollback", Who::Operators),
+    (Call::ConfigsDestroy, 47, "/coffer.v1.Configs/Destroy", Who::Operators),
+    (Call::ConfigsUpdate, 48, "/coffer.v1.Configs/Update", Who::Operators),
+    (Call::ServicesCreate, 60, "/coffer.v1.Services/Create", Who::Operators),
+    (Call::ServicesList, 61, "/coffer.v1.Services/List", Who::Operators),
+    (Call::ServicesInspect, 62, "/coffer.v1.Services/Inspect", Who::Operators),
+    (Call::ServicesTasks, 63, "/coffer.v1.Services/Tasks", Who::Operators),
+    (Call::ServicesRemove, 64, "/coffer.v1.Services/Remove", Who::Operators),
+    (Call::ServicesLogs, 65, "/coffer.v1.Services/Logs", Who::Operators),
+    (Call::EventsWatch, 80, "/coffer.v1.Events/Watch", Who::Operators),
+    (Call::AuditTail, 90, "/coffer.v1.Audit/Tail", Who::Operators),
+    (Call::AuditVerify, 91, "/coffer.v1.Audit/Verify", Who::Operators),
+    (Call::RaftVote, 200, "/coffer.v1.Raft/Vote", Who::Managers),
+    (Call::RaftHeartbeat, 201, "/coffer.v1.Raft/Heartbeat", Who::Managers),
+    (Call::RaftAppend, 202, "/coffer.v1.Raft/Append", Who::Managers),
+    (Call::RaftSnapshot, 203, "/coffer.v1.Raft/Snapshot", Who::Managers),
+    (Call::RaftHandOver, 204, "/coffer.v1.Raft/HandOver", Who::Managers),
+    (Call::RaftReadIndex, 205, "/coffer.v1.Raft/ReadIndex", Who::Managers),
+    (Call::RaftPropose, 206, "/coffer.v1.Raft/Propose", Who::Managers),
+    (Call::ManagersAdmit, 210, "/coffer.v1.Managers/Admit", Who::Managers),
+    (Call::ManagersKeyring, 211, "/coffer.v1.Managers/Keyring", Who::Managers),
+    (Call::ManagersKeepKeys, 212, "/coffer.v1.Managers/KeepKeys", Who::Managers),
+    (Call::ManagersHello, 213, "/coffer.v1.Managers/Hello", Who::Nodes),
+    (Call::CaRoot, 220, "/docker.swarmkit.v1.CA/GetRootCACertificate", Who::Anybody),
+    (Call::CaUnlockKey, 221, "/docker.swarmkit.v1.CA/GetUnlockKey", Who::Managers),
+    (Call::CaIssue, 222, "/docker.swarmkit.v1.NodeCA/IssueNodeCertificate", Who::Anybody),
+    (Call::CaStatus, 223, "/docker.swarmkit.v1.NodeCA/NodeCertificateStatus", Who::Anybody),
 ];
 
 impl Call {
@@ -109,9 +169,12 @@ impl Call {
 /// Whether this caller may make this call. Without an entry in the table nobody may.
 pub fn may(caller: Caller, call: Call) -> bool {
     let entry = CALLS.iter().find(|(known, ..)| *known == call);
-    match caller {
-        Caller::Operator => entry.is_some_and(|(_, _, _, operator)| *operator),
-        Caller::Stranger => false,
+    let Some((_, _, _, who)) = entry else { return false };
+    match who {
+        Who::Operators => caller == Caller::Operator,
+        Who::Managers => caller == Caller::Manager,
+        Who::Nodes => matches!(caller, Caller::Manager | Caller::Worker),
+        Who::Anybody => caller != Caller::Operator,
     }
 }
 
@@ -129,10 +192,30 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_may_call_nothing() {
-        for (call, ..) in CALLS {
-            assert!(!may(Caller::Stranger, *call), "{call:?}");
+    fn callers_may_make_the_calls_of_their_kind_alone() {
+        for (call, _, _, who) in CALLS {
+            let (operator, manager, worker, stranger) = match who {
+                Who::Operators => (true, false, false, false),
+                Who::Managers => (false, true, false, false),
+                Who::Nodes => (false, true, true, false),
+                Who::Anybody => (false, true, true, true),
+            };
+            for (caller, expected) in [
+                (Caller::Operator, operator),
+                (Caller::Manager, manager),
+                (Caller::Worker, worker),
+                (Caller::Stranger, stranger),
+            ] {
+                assert_eq!(may(caller, *call), expected, "{caller:?} {call:?}");
+            }
         }
+    }
+
+    #[test]
+    fn a_stranger_may_ask_for_the_root_and_for_a_certificate_and_no_more() {
+        let open = CALLS.iter().filter(|(call, ..)| may(Caller::Stranger, *call));
+        let open: Vec<_> = open.map(|(call, ..)| *call).collect();
+        assert_eq!(open, [Call::CaRoot, Call::CaIssue, Call::CaStatus]);
         assert_eq!(Call::from_path("/coffer.v1.Secrets/Reveal"), None);
     }
 }

@@ -8,7 +8,7 @@ use crate::feature::Level;
 use crate::id::{NodeId, ObjectId, ServiceId, TaskId};
 use crate::labels::Labels;
 use crate::name::SecretName;
-use crate::node::Node;
+use crate::node::{Availability, KeyPin, Node, NodeStatus, Role};
 use crate::request::RequestId;
 use crate::seal::{Epoch, Kind, Sealed};
 use crate::service::ServiceSpec;
@@ -37,6 +37,8 @@ pub struct Actor {
     pub pid: u32,
     /// The number of the call, `access::Call`.
     pub call: u16,
+    /// The manager that took the call, and says the rest.
+    pub node: Option<NodeId>,
 }
 
 /// Everything that changes the state. Values are sealed and IDs chosen before it is proposed.
@@ -61,12 +63,29 @@ pub enum Action {
     ChangeTasks(Vec<TaskChange>),
     /// What a node says of its tasks.
     ReportTasks(NodeId, Vec<TaskReport>),
+    /// A newer data key is wanted than this epoch's: the leader makes it.
+    WantEpochAfter(Epoch),
     /// From now on values are sealed under this epoch.
     UseEpoch(Epoch),
+    /// Nothing is sealed under an older epoch any more: every manager destroys the older keys.
+    DropEpochsBefore(Epoch),
     /// The same values under a newer data key. Those that changed meanwhile are passed over.
     Reseal(Vec<Resealed>),
     /// Every member can follow: newer commands may be proposed from now on.
     RaiseLevel(RaiseLevel),
+    /// A node joined. Times, the version index and its number in Raft are set when it is applied.
+    AdmitNode(Box<Node>),
+    /// A node was given a certificate again.
+    RenewNode(NodeId, Issued),
+    /// What a manager says of itself when it comes to take part.
+    PlaceManager(NodeId, ManagerPlace),
+    UpdateNode(NodeUpdate),
+    /// Refused for a node that is heard of, unless forced.
+    RemoveNode(NodeId, bool),
+    /// Which nodes the leader hears of, and which not.
+    ReportNodes(Vec<(NodeId, NodeStatus)>),
+    /// A standing join token is another one from now on.
+    RotateToken(Role, Sealed),
 }
 
 impl Action {
@@ -82,11 +101,20 @@ impl Action {
             Self::DestroyVersion(_, one) => vec![one.id],
             Self::Update(_, update) => vec![update.id],
             Self::CreateService(id, _) | Self::RemoveService(id) => vec![id.object()],
+            Self::AdmitNode(node) => vec![node.id.object()],
+            Self::RenewNode(id, _) | Self::PlaceManager(id, _) | Self::RemoveNode(id, _) => {
+                vec![id.object()]
+            }
+            Self::UpdateNode(update) => vec![update.id.object()],
             Self::ChangeTasks(_)
             | Self::ReportTasks(..)
+            | Self::WantEpochAfter(_)
             | Self::UseEpoch(_)
+            | Self::DropEpochsBefore(_)
             | Self::Reseal(_)
-            | Self::RaiseLevel(_) => Vec::new(),
+            | Self::ReportNodes(_)
+            | Self::RaiseLevel(_)
+            | Self::RotateToken(..) => Vec::new(),
         }
     }
 }
@@ -164,6 +192,39 @@ pub enum SealedAt {
     Version(Class, ObjectId, u32),
     /// One of the cluster's own.
     Own(Kind),
+}
+
+/// A certificate that was issued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    pub pin: KeyPin,
+    /// In PEM.
+    pub certificate: String,
+    pub end_secs: u64,
+    /// What the certificate says it is. Refused if the record says otherwise by now.
+    pub role: Role,
+}
+
+/// Where a manager is, and what it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManagerPlace {
+    pub addr: String,
+    pub hostname: String,
+    pub engine_version: String,
+    /// The feature level that it knows.
+    pub level: Level,
+}
+
+/// Changes what an operator says of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeUpdate {
+    pub id: NodeId,
+    /// The version index that the caller has seen.
+    pub expected: Option<u64>,
+    pub role: Option<Role>,
+    pub availability: Option<Availability>,
+    /// All labels from now on, if they change.
+    pub labels: Option<Labels>,
 }
 
 /// One decision about one task.
@@ -251,6 +312,23 @@ pub enum Refusal {
     LabelsTooMany { kind: ObjectKind, name: SecretName },
     #[error("{kind} '{name}' is named twice in one request")]
     NamedTwice { kind: ObjectKind, name: SecretName },
+    #[error("attempting to demote the last manager of the swarm")]
+    LastManager,
+    #[error("can't remove member from the raft: this would result in a loss of quorum")]
+    QuorumLoss,
+    #[error("key {key} doesn't exist in node's labels")]
+    NoLabel { key: String },
+    #[error(
+        "node {id} is a cluster manager and is a member of the raft cluster. It must be demoted to worker before removal"
+    )]
+    NodeIsManager { id: NodeId },
+    #[error("node {id} is not down and can't be removed")]
+    NodeIsNotDown { id: NodeId },
+    #[error("the swarm has as many nodes as it may have: {max}")]
+    NodesTooMany { max: usize },
+    /// The node's role was changed while its certificate was made: it asks again.
+    #[error("the role of node {id} changed meanwhile")]
+    RoleChanged { id: NodeId },
 }
 
 /// A service of which tasks hold a version, and how many do.

@@ -49,7 +49,16 @@ pub fn since(action: &Action) -> Level {
         | Action::RemoveService(_)
         | Action::ChangeTasks(_)
         | Action::ReportTasks(..)
+        | Action::AdmitNode(_)
+        | Action::RenewNode(..)
+        | Action::PlaceManager(..)
+        | Action::UpdateNode(_)
+        | Action::RemoveNode(..)
+        | Action::ReportNodes(_)
+        | Action::RotateToken(..)
+        | Action::WantEpochAfter(_)
         | Action::UseEpoch(_)
+        | Action::DropEpochsBefore(_)
         | Action::Reseal(_)
         | Action::RaiseLevel(_) => Level::FIRST,
     }
@@ -71,7 +80,16 @@ pub fn needed_to_apply(action: &Action) -> Level {
         | Action::RemoveService(_)
         | Action::ChangeTasks(_)
         | Action::ReportTasks(..)
+        | Action::AdmitNode(_)
+        | Action::RenewNode(..)
+        | Action::PlaceManager(..)
+        | Action::UpdateNode(_)
+        | Action::RemoveNode(..)
+        | Action::ReportNodes(_)
+        | Action::RotateToken(..)
+        | Action::WantEpochAfter(_)
         | Action::UseEpoch(_)
+        | Action::DropEpochsBefore(_)
         | Action::Reseal(_) => since(action),
     }
 }

@@ -77,3 +77,33 @@ pub const STAMP_AHEAD_NS: u64 = 5_000_000_000;
 pub const CLOCK_JUMP_HOLDS_NS: u64 = 10_000_000_000;
 /// A clock that is further ahead of the last stamp at a start is named: nobody is down for a year.
 pub const CLOCK_AWAY_NS: u64 = 365 * 24 * 3_600 * 1_000_000_000;
+/// Milliseconds to reach another node: networks that take longer are broken for Raft anyway.
+pub const DIAL_MS_MAX: u64 = 2_000;
+/// Milliseconds for a TLS handshake: half-open connections go after it.
+pub const HANDSHAKE_MS_MAX: u64 = 5_000;
+/// Milliseconds that a follower waits for the leader's answer before it asks again.
+pub const FORWARD_MS_MAX: u64 = 5_000;
+/// Bytes of one message between managers: one entry may be as large as a request, and travels whole.
+pub const PEER_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of one piece of a snapshot on its way to another manager.
+pub const SNAPSHOT_PIECE_BYTES: usize = 256 * 1024;
+/// Bytes of a snapshot that is taken from another manager: far above any memory budget.
+pub const SNAPSHOT_FILE_BYTES_MAX: u64 = 64 << 30;
+/// Nodes of a cluster, ten times what it is built for.
+pub const NODES_MAX: usize = 10_000;
+/// Seconds that a removed node is remembered after its last certificate has ended.
+pub const REMOVED_KEPT_SECS: u64 = 7 * 24 * 3_600;
+/// Entries that a new manager may be behind when it gets its vote: a moment's work at any rate.
+pub const CAUGHT_UP_ENTRIES: u64 = 1_000;
+/// Bytes of a host name or a version that a node says of itself.
+pub const HOST_BYTES_MAX: usize = 255;
+/// Connections to the node port at one time; more wait. A few for each of a thousand nodes.
+pub const NODE_CONNECTIONS_MAX: usize = 8_192;
+/// Handshakes at one time; more wait. Each is a few milliseconds of work, or one that never comes.
+pub const NODE_HANDSHAKES_MAX: usize = 256;
+/// Milliseconds of silence after which a manager counts as down.
+pub const MANAGER_SILENT_MS: u64 = 3_000;
+/// Seconds before a certificate's end from which on it is warned of: renewal should be long done.
+pub const CERTIFICATE_WARN_SECS: u64 = 14 * 86_400;
+/// Seconds before the root's end from which on it is warned of.
+pub const ROOT_WARN_SECS: u64 = 365 * 86_400;

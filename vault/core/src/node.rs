@@ -1,7 +1,12 @@
 //! A node, as the cluster knows it. The record decides what a node may do.
 
+use crate::feature::Level;
 use crate::id::NodeId;
+use crate::labels::Labels;
 use crate::versioned::Meta;
+
+/// Bytes of the digest that a node's key is known by: SHA-256 of its public key.
+pub const KEY_DIGEST_BYTES: usize = 32;
 
 /// What a node is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +23,20 @@ pub enum Availability {
     Drain,
 }
 
+/// Whether a node is heard of, as the leader knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeStatus {
+    /// It joined, and was not heard of since.
+    Unknown,
+    /// It was not heard of for a while: its tasks run elsewhere.
+    Down,
+    Ready,
+}
+
+/// The digest of a node's public key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyPin(pub [u8; KEY_DIGEST_BYTES]);
+
 /// A node's record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
@@ -30,4 +49,23 @@ pub struct Node {
     pub addr: String,
     /// Version of the daemon that it runs.
     pub engine_version: String,
+    /// The feature level that its daemon knows.
+    pub level: Level,
+    pub labels: Labels,
+    pub status: NodeStatus,
+    /// Its number in Raft while it is a manager. Never used twice, not even by the same node.
+    pub raft_id: Option<u64>,
+    /// The keys that prove it: the one last seen, and one that was issued after it.
+    pub pins: Vec<KeyPin>,
+    /// Its latest certificate in PEM.
+    pub certificate: String,
+    /// When that ends: seconds since 1970.
+    pub certificate_end_secs: u64,
+}
+
+impl Node {
+    /// Whether a key proves this node.
+    pub fn is_proven_by(&self, pin: KeyPin) -> bool {
+        self.pins.contains(&pin)
+    }
 }

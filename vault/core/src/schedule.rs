@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::command::TaskChange;
 use crate::id::{NodeId, TaskId};
 use crate::limits::{RESTART_DELAY_NS, TASK_CHANGES_MAX, TASK_HISTORY};
-use crate::node::Availability;
+use crate::node::{Availability, NodeStatus};
 use crate::service::Service;
 use crate::state::State;
 use crate::task::{Task, TaskState};
@@ -33,7 +33,9 @@ pub fn plan(state: &State, now: Timestamp, fresh: &mut dyn FnMut() -> TaskId) ->
 
 /// Tasks that run or are to run, by active node.
 fn load(state: &State) -> BTreeMap<NodeId, usize> {
-    let active = state.nodes().filter(|node| node.availability == Availability::Active);
+    let active = state.nodes().filter(|node| {
+        node.availability == Availability::Active && node.status == NodeStatus::Ready
+    });
     let running = |node| {
         let tasks = state.tasks().on_node(node);
         tasks.filter(|task| !task.status.state.has_ended()).count()

@@ -25,6 +25,7 @@ use crate::time::Timestamp;
 use crate::versioned::{Class, Meta, VersionRef, Versioned};
 
 mod held;
+mod nodes;
 mod read;
 mod restore;
 mod tasks;
@@ -48,8 +49,14 @@ pub struct State {
     delivery_index: u64,
     /// The epoch that new values are sealed under.
     epoch: Epoch,
+    /// The epoch that they are to be sealed under: a newer one while a rotation has not begun yet.
+    wanted_epoch: Epoch,
+    /// Nothing is sealed under an older one.
+    oldest_epoch: Epoch,
     cluster: Option<Arc<Cluster>>,
     nodes: OrdMap<NodeId, Arc<Node>>,
+    /// Nodes that were removed, until their last certificate has ended: seconds since 1970.
+    removed: OrdMap<NodeId, u64>,
     secrets: Values,
     configs: Values,
     services: Table<Service>,
@@ -67,8 +74,11 @@ impl Default for State {
             workload_index: 0,
             delivery_index: 0,
             epoch: Epoch(1),
+            wanted_epoch: Epoch(1),
+            oldest_epoch: Epoch(1),
             cluster: None,
             nodes: OrdMap::new(),
+            removed: OrdMap::new(),
             secrets: Values::of(Class::Secret),
             configs: Values::of(Class::Config),
             services: Table::default(),
@@ -149,8 +159,24 @@ impl State {
                 }
                 Ok(Outcome::Done)
             }
+            Action::WantEpochAfter(epoch) => {
+                let next = Epoch(epoch.0.saturating_add(1));
+                // Asked again while a rotation goes on, that one is enough.
+                if epoch == self.epoch && self.oldest_epoch == self.epoch {
+                    self.wanted_epoch = self.wanted_epoch.max(next);
+                }
+                Ok(Outcome::Done)
+            }
             Action::UseEpoch(epoch) => {
                 self.epoch = self.epoch.max(epoch);
+                self.wanted_epoch = self.wanted_epoch.max(epoch);
+                Ok(Outcome::Done)
+            }
+            Action::DropEpochsBefore(epoch) => {
+                // Believed only if it is so.
+                if epoch <= self.epoch && self.sealed_before(epoch) == 0 {
+                    self.oldest_epoch = self.oldest_epoch.max(epoch);
+                }
                 Ok(Outcome::Done)
             }
             Action::Reseal(resealed) => {
@@ -163,6 +189,13 @@ impl State {
                 self.raise_level(stamp, raise);
                 Ok(Outcome::Done)
             }
+            Action::AdmitNode(node) => self.admit_node(stamp, *node),
+            Action::RenewNode(id, issued) => self.renew_node(stamp, id, issued),
+            Action::PlaceManager(id, place) => self.place_manager(stamp, id, place),
+            Action::UpdateNode(update) => self.update_node(stamp, update),
+            Action::RemoveNode(id, force) => self.remove_node(stamp, id, force),
+            Action::ReportNodes(reports) => Ok(self.report_nodes(stamp, reports)),
+            Action::RotateToken(role, sealed) => self.rotate_token(stamp, role, sealed),
         }
     }
 

@@ -15,6 +15,11 @@ impl Timestamp {
         self.0
     }
 
+    /// Whole seconds since the start of 1970.
+    pub const fn secs(self) -> u64 {
+        self.0 / 1_000_000_000
+    }
+
     /// This moment plus `ns` nanoseconds, or the last moment that there is.
     #[must_use]
     pub const fn plus(self, ns: u64) -> Self {

@@ -1,11 +1,17 @@
 //! One audit record as bytes: version u8 | at u64 | uid u32 | pid u32 | call u16 | outcome u32 | log index u64
-//! | has request u8 | request 16 | objects u16 | object 25 ...
+//! | has request u8 | request 16 | objects u16 | object 25 ... | node 25
+//!
+//! The node is the manager that took the call. Version 1 has none.
 
 use vault_core::command::{Actor, Refusal};
-use vault_core::id::ObjectId;
+use vault_core::id::{NodeId, ObjectId};
 use vault_core::time::Timestamp;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The same without the node.
+const VERSION_WITHOUT_NODE: u8 = 1;
+/// In place of a node that is not known.
+const NO_NODE: [u8; ID_BYTES] = [0; ID_BYTES];
 const ID_BYTES: usize = 25;
 /// Objects of one record; a batch of more is told by its first ones.
 const OBJECTS_MAX: usize = 1_000;
@@ -49,24 +55,35 @@ impl Record {
         for object in objects {
             bytes.extend_from_slice(object.as_bytes());
         }
+        let node = self.actor.node.map_or(NO_NODE, |node| *node.object().as_bytes());
+        bytes.extend_from_slice(&node);
         bytes
     }
 
     /// Reads a record; `None` for one of a newer version.
     pub(super) fn decode(number: u64, bytes: &[u8]) -> Option<Self> {
         let (version, rest) = bytes.split_first()?;
-        if *version != VERSION {
+        if !(VERSION_WITHOUT_NODE..=VERSION).contains(version) {
             return None;
         }
         let mut rest = rest;
         let at = Timestamp::from_nanos(u64::from_le_bytes(take(&mut rest)?));
-        let actor = Actor {
+        let mut actor = Actor {
             uid: u32::from_le_bytes(take(&mut rest)?),
             pid: u32::from_le_bytes(take(&mut rest)?),
             call: u16::from_le_bytes(take(&mut rest)?),
+            node: None,
         };
         let outcome = u32::from_le_bytes(take(&mut rest)?);
         let index = u64::from_le_bytes(take(&mut rest)?);
+        let (rest_len, node) = match *version {
+            VERSION_WITHOUT_NODE => (rest.len(), None),
+            _ => (rest.len().checked_sub(ID_BYTES)?, rest.last_chunk::<ID_BYTES>()),
+        };
+        if let Some(node) = node.filter(|node| **node != NO_NODE) {
+            actor.node = Some(NodeId::parse(std::str::from_utf8(node).ok()?).ok()?);
+        }
+        let mut rest = rest.get(..rest_len)?;
         let [has_request] = take::<1>(&mut rest)?;
         let request = Some(take(&mut rest)?).filter(|_| has_request == 1);
         let count = usize::from(u16::from_le_bytes(take(&mut rest)?));
@@ -95,17 +112,29 @@ mod tests {
         let record = Record {
             number: 7,
             at: Timestamp::from_nanos(9),
-            actor: Actor { uid: 1000, pid: 77, call: 20 },
+            actor: Actor {
+                uid: 1000,
+                pid: 77,
+                call: 20,
+                node: Some(NodeId::from_entropy([3; 17])),
+            },
             touched: vec![ObjectId::from_entropy([1; 17]), ObjectId::from_entropy([2; 17])],
             outcome: 6,
             request: Some([8; 16]),
             index: 42,
         };
         let bytes = record.encode();
-        crate::testing::assert_golden("audit-record", &bytes);
+        crate::testing::assert_golden("audit-record-2", &bytes);
         assert_eq!(Record::decode(7, &bytes), Some(record));
         for cut in 0..bytes.len() {
             assert_eq!(Record::decode(7, &bytes[..cut]), None, "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_record_without_a_node_still_reads() {
+        let bytes = crate::testing::golden("audit-record");
+        let record = Record::decode(7, &bytes).unwrap();
+        assert_eq!((record.actor.uid, record.actor.node, record.index), (1000, None, 42));
     }
 }

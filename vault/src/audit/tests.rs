@@ -15,12 +15,12 @@ fn open(folder: &TestFolder) -> Result<Audit, LogError> {
 }
 
 fn called(call: u16) -> Called {
-    let actor = Actor { uid: 0, pid: 1, call };
+    let actor = Actor { uid: 0, pid: 1, call, node: None };
     Called { at: Timestamp::from_nanos(1), actor, touched: vec![], outcome: 0 }
 }
 
 fn written(index: u64) -> Written {
-    let actor = Actor { uid: 0, pid: 1, call: 20 };
+    let actor = Actor { uid: 0, pid: 1, call: 20, node: None };
     let at = Timestamp::from_nanos(index);
     Written { index, at, request: None, actor, touched: vec![] }
 }

@@ -9,6 +9,7 @@ use vault_memory::{GuardError, Guarded};
 use zeroize::Zeroizing;
 
 use super::seal::{FileError, Form, array, open_file, seal_file};
+use crate::rotation::Carried;
 
 /// The file's name in the cluster's folder.
 pub const NAME: &str = "keyring";
@@ -41,6 +42,26 @@ impl Keyring {
         let next = Epoch(self.newest().epoch.0.saturating_add(1));
         let mut keys = self.keys.clone();
         keys.push((next, Arc::new(Guarded::filled(KEY_BYTES, fill)?)));
+        Ok(Self { keys })
+    }
+
+    /// A keyring of keys that came from another manager; `None` if there are none.
+    pub fn from_keys(keys: &Carried) -> Result<Option<Self>, GuardError> {
+        let mut taken = Vec::with_capacity(keys.len());
+        for (epoch, key) in keys {
+            let guarded = Guarded::filled(KEY_BYTES, |bytes| bytes.copy_from_slice(&**key))?;
+            taken.push((*epoch, Arc::new(guarded)));
+        }
+        Ok((!taken.is_empty()).then_some(Self { keys: taken }))
+    }
+
+    /// The same keys, and those of these that are not among them.
+    pub fn with_keys(&self, more: &Carried) -> Result<Self, GuardError> {
+        let mut keys = self.keys.clone();
+        if let Some(more) = Self::from_keys(more)? {
+            keys.extend(more.keys.into_iter().filter(|(epoch, _)| self.key(*epoch).is_none()));
+        }
+        keys.sort_by_key(|(epoch, _)| *epoch);
         Ok(Self { keys })
     }
 

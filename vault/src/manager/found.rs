@@ -11,24 +11,28 @@ use pki::key::{KeyDocument, KeyError, SigningKey};
 use pki::root::{RootError, RootPlan, issue_root};
 use pki::token::TokenSecret;
 use vault_core::cluster::Cluster;
-use vault_core::command::{Action, CreateCluster};
+use vault_core::command::{Action, CreateCluster, Issued};
 use vault_core::feature::Level;
 use vault_core::id::{ClusterId, NodeId};
-use vault_core::node::{Availability, Node, Role};
+use vault_core::labels::Labels;
+use vault_core::node::{Availability, Node, NodeStatus, Role};
 use vault_core::seal::{Kind, Plaintext, Sealed, seal};
 use vault_core::time::Timestamp;
 use vault_core::versioned::Meta;
 use vault_memory::GuardError;
+use zeroize::Zeroizing;
 
-use super::{CLUSTER, CallError, Limits, Manager, ManagerError};
+use super::admission::{IssueError, issue};
+use super::{CLUSTER, CallError, Files, Limits, Manager, ManagerError};
 use crate::clock;
-use crate::disk::diskkey::{self, DiskKey};
-use crate::disk::folder::{Folder, RealFolder, replace};
-use crate::disk::keyring::{self, Keyring};
-use crate::disk::node::{self, Membership};
+use crate::disk::diskkey::DiskKey;
+use crate::disk::folder::{Folder, RealFolder};
+use crate::disk::keyring::Keyring;
+use crate::disk::node::Membership;
 use crate::entropy;
+use crate::tls::Credentials;
 
-const DRAFT: &str = "cluster.new";
+pub const DRAFT: &str = "cluster.new";
 /// Raft IDs are never used twice; the first manager has the first one.
 const FIRST_RAFT_ID: u64 = 1;
 
@@ -50,6 +54,8 @@ pub enum FoundError {
     Key(#[from] KeyError),
     #[error(transparent)]
     Root(#[from] RootError),
+    #[error(transparent)]
+    Issue(#[from] IssueError),
     #[error(transparent)]
     Manager(#[from] ManagerError),
     #[error(transparent)]
@@ -89,9 +95,12 @@ async fn make(state_dir: &Path, founding: Founding, limits: Limits) -> Result<Ma
     };
     let disk_key = DiskKey::filled(entropy::fill)?;
     let keyring = Keyring::first(entropy::fill)?;
-    write_files(folder.as_ref(), &disk_key, &keyring, membership)?;
-    let first = first_entry(&keyring, membership, &founding)?;
-    let manager = Manager::start(folder, disk_key, keyring, membership, limits).await?;
+    let root = Root::new(&keyring, membership)?;
+    let (issued, credentials) = root.own_identity(membership.node)?;
+    let files = Files { folder, disk_key, keyring, membership, credentials };
+    files.write()?;
+    let first = first_entry(root.cluster, membership, &founding, issued);
+    let manager = Manager::start(files, limits).await?;
     let consensus = manager.consensus();
     let founded = consensus.found(membership.node.as_str(), &founding.addr).await;
     founded.map_err(ManagerError::from)?;
@@ -102,63 +111,83 @@ async fn make(state_dir: &Path, founding: Founding, limits: Limits) -> Result<Ma
     Ok(manager)
 }
 
-fn write_files(
-    folder: &dyn Folder,
-    disk_key: &DiskKey,
-    keyring: &Keyring,
-    membership: Membership,
-) -> io::Result<()> {
-    let key = disk_key.expose();
-    replace(folder, diskkey::NAME, &disk_key.to_clear_file())?;
-    let ring = keyring.to_file(key, &membership.context(), entropy::random());
-    replace(folder, keyring::NAME, &ring)?;
-    replace(folder, node::NAME, &membership.to_file(key, entropy::random()))
+/// A new root, its key still at hand.
+struct Root {
+    cluster: Cluster,
+    key: KeyDocument,
+}
+
+impl Root {
+    fn new(keyring: &Keyring, membership: Membership) -> Result<Self, FoundError> {
+        let id = membership.cluster;
+        let random = entropy::source();
+        let document = KeyDocument::generate(&random)?;
+        let key = SigningKey::parse(document.expose(), &random)?;
+        let plan = RootPlan {
+            cluster: id.as_str(),
+            generation: 1,
+            now_secs: clock::now().secs(),
+            serial: entropy::random(),
+        };
+        let own = |kind, value: &[u8]| -> Sealed {
+            let value = Plaintext::new(value.to_vec());
+            seal(keyring.newest(), &Cluster::place(id, kind), entropy::random(), &value)
+        };
+        let token = |kind| own(kind, TokenSecret::new(entropy::random()).expose());
+        let cluster = Cluster {
+            id,
+            meta: unset(),
+            root_certificate: issue_root(&plan, &key)?,
+            root_key: own(Kind::RootKey, document.expose()),
+            worker_token: token(Kind::WorkerToken),
+            manager_token: token(Kind::ManagerToken),
+            level: Level::FIRST,
+            level_version: String::new(),
+        };
+        Ok(Self { cluster, key: document })
+    }
+
+    /// The first manager's own certificate, and what it proves itself with.
+    fn own_identity(&self, node: NodeId) -> Result<(Issued, Credentials), FoundError> {
+        let random = entropy::source();
+        let own = KeyDocument::generate(&random)?;
+        let public = SigningKey::parse(own.expose(), &random)?.public_key();
+        let issued = issue(&self.cluster, self.key.expose(), node, Role::Manager, &public)?;
+        let credentials = Credentials {
+            chain: issued.certificate.clone(),
+            key: Zeroizing::new(own.expose().to_vec()),
+            roots: self.cluster.root_certificate.clone(),
+        };
+        Ok((issued, credentials))
+    }
+}
+
+/// Set when the entry is applied.
+fn unset() -> Meta {
+    Meta { version_index: 0, created_at: Timestamp::default(), updated_at: Timestamp::default() }
 }
 
 fn first_entry(
-    keyring: &Keyring,
+    cluster: Cluster,
     membership: Membership,
     founding: &Founding,
-) -> Result<CreateCluster, FoundError> {
-    let id = membership.cluster;
-    let random = entropy::source();
-    let document = KeyDocument::generate(&random)?;
-    let key = SigningKey::parse(document.expose(), &random)?;
-    let plan = RootPlan {
-        cluster: id.as_str(),
-        generation: 1,
-        now_secs: clock::now().nanos() / 1_000_000_000,
-        serial: entropy::random(),
-    };
-    let own = |kind, value: &[u8]| -> Sealed {
-        let value = Plaintext::new(value.to_vec());
-        seal(keyring.newest(), &Cluster::place(id, kind), entropy::random(), &value)
-    };
-    let token = |kind| own(kind, TokenSecret::new(entropy::random()).expose());
-    // Set when the entry is applied.
-    let meta = Meta {
-        version_index: 0,
-        created_at: Timestamp::default(),
-        updated_at: Timestamp::default(),
-    };
-    let cluster = Cluster {
-        id,
-        meta,
-        root_certificate: issue_root(&plan, &key)?,
-        root_key: own(Kind::RootKey, document.expose()),
-        worker_token: token(Kind::WorkerToken),
-        manager_token: token(Kind::ManagerToken),
-        level: Level::FIRST,
-        level_version: String::new(),
-    };
+    issued: Issued,
+) -> CreateCluster {
     let node = Node {
         id: membership.node,
-        meta,
+        meta: unset(),
         hostname: founding.hostname.clone(),
         role: Role::Manager,
         availability: Availability::Active,
         addr: founding.addr.clone(),
         engine_version: env!("CARGO_PKG_VERSION").to_owned(),
+        level: Level::KNOWN,
+        labels: Labels::default(),
+        status: NodeStatus::Ready,
+        raft_id: Some(membership.raft_id),
+        pins: vec![issued.pin],
+        certificate: issued.certificate,
+        certificate_end_secs: issued.end_secs,
     };
-    Ok(CreateCluster { cluster, node })
+    CreateCluster { cluster, node }
 }

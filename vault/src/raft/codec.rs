@@ -2,6 +2,7 @@
 //! names and IDs; an unknown action stops the node rather than being skipped.
 
 mod command;
+mod node;
 mod object;
 mod outcome;
 
@@ -18,7 +19,9 @@ use vault_core::versioned::{VersionLabelError, VersionLimitError};
 
 use super::types::{Member, Membership, Payload, Proposal};
 
+pub(super) use command::{from_stored as command_from, to_stored as command_to};
 pub(super) use object::{record_of, records_of, restore};
+pub(super) use outcome::{outcome_from, outcome_to};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 

@@ -1,6 +1,6 @@
 //! The handle on consensus: propose a command, read a view that is no older than the question.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,33 +9,47 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::error::{ClientWriteError, InitializeError, RaftError};
 use openraft::{Config, Raft, ReadPolicy, SnapshotPolicy};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use vault_core::command::{Command, Outcome};
 use vault_core::feature::Level;
 use vault_core::id::ClusterId;
+use vault_core::request::RequestId;
 use vault_core::time::Timestamp;
 
 use super::gather::{Ended, Gather};
 use super::housekeeping::{House, keep_house};
 use super::machine::{Machine, RestoreError, Shelf, View};
-use super::network::Network;
+use super::members::{self, MemberChangeError, Standing};
+use super::network::{Door, Envelope, ForwardError, Network, Peers};
+use super::office::yield_office;
+use super::reads::Reads;
 use super::store::{EntryError, LogStore, entry_from};
-use super::types::{Member, Proposal, Types};
+use super::types::{Member, Proposal, ServerMetrics, Types};
 use crate::audit::Audit;
+use crate::clock::Stamps;
 use crate::disk::folder::Folder;
 use crate::disk::log::{self, Chance, Fault, LogError, LogKey, TornTail};
 use crate::disk::watch::{DiskState, DiskWatch, Patience};
 use crate::entropy;
 use crate::events::Events;
 use crate::keys::Keys;
+use crate::tls::Dialer;
 
 /// How long a call waits for consensus before it is told that the outcome is unknown.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Between two tries while there is no leader.
+const RETRY: Duration = Duration::from_millis(20);
+/// How long a leader waits for another one to take the office.
+const HAND_OVER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// All that consensus starts with.
 pub struct Start {
     pub cluster: ClusterId,
     pub raft_id: u64,
+    pub recovery_epoch: u32,
+    /// The way to other managers.
+    pub dialer: Arc<Dialer>,
     pub keys: Arc<Keys>,
     pub log_key: LogKey,
     pub log_place: log::Place,
@@ -83,10 +97,23 @@ pub enum ProposeError {
     DiskHangs { millis: u128 },
 }
 
+/// Why one try gave nothing.
+enum TryError {
+    /// Nothing was done.
+    NotTaken,
+    /// It may have been done.
+    Unknown,
+    Stopped,
+}
+
 /// Consensus of this manager.
 pub struct Consensus {
     raft: Raft<Types, Machine>,
     gather: Gather,
+    peers: Peers,
+    door: Door,
+    reads: Reads,
+    stamps: Arc<Stamps>,
     views: watch::Receiver<View>,
     events: Events,
     torn: Option<TornTail>,
@@ -104,6 +131,7 @@ impl Consensus {
         };
         let mut watched: Vec<_> =
             start.audit.pulse().map(|pulse| ("audit", pulse)).into_iter().collect();
+        let snapshots = Arc::clone(&shelf.folder);
         let machine = Machine::restore(shelf)?;
         let (views, events) = (machine.views(), machine.events());
         let chance = Chance { entropy: Box::new(entropy::random::<32>), fault: start.fault };
@@ -129,19 +157,41 @@ impl Consensus {
         let disk = DiskWatch::start(watched, start.patience, start.lost);
         let disk = disk.map_err(StartError::Watch)?;
         let config = Arc::new(config(&start.cluster).map_err(StartError::Raft)?);
-        let raft = Raft::new(start.raft_id, config, Network, log.clone(), machine).await;
+        let own = Envelope {
+            cluster: start.cluster,
+            recovery_epoch: start.recovery_epoch,
+            raft_id: start.raft_id,
+        };
+        let peers = Peers { own, dialer: start.dialer };
+        let network = Network(peers.clone());
+        let raft = Raft::new(start.raft_id, config, network, log.clone(), machine).await;
         let raft = raft.map_err(|fatal| StartError::Raft(fatal.to_string()))?;
         let house =
             House { raft: raft.clone(), log, segment_bytes, unapplied, views: views.clone() };
         tokio::spawn(keep_house(house));
         vault_memory::sys::release_free_memory();
         let gather = Gather::start(raft.clone());
-        Ok(Self { raft, gather, views, events, torn, disk })
+        let stamps = Arc::new(Stamps::default());
+        let door = Door {
+            raft: raft.clone(),
+            own,
+            snapshots,
+            stamps: Arc::clone(&stamps),
+            views: views.clone(),
+        };
+        let reads = Reads::start(raft.clone(), peers.clone());
+        tokio::spawn(yield_office(raft.clone(), disk.states()));
+        Ok(Self { raft, gather, peers, door, reads, stamps, views, events, torn, disk })
     }
 
     /// What is known of this manager's disk. Whoever leads and is told that it hangs must hand over.
     pub fn disk(&self) -> &DiskWatch {
         &self.disk
+    }
+
+    /// Where other managers' calls come in.
+    pub fn door(&self) -> Door {
+        self.door.clone()
     }
 
     /// A torn tail that was cut at start, to be reported.
@@ -172,32 +222,169 @@ impl Consensus {
         timeout(PATIENCE, led).await.map_err(|_| ProposeError::NoLeader)
     }
 
-    /// Has a command committed and applied. Returns its index and what came of it.
-    pub async fn propose(&self, command: Command) -> Result<(u64, Outcome), ProposeError> {
-        // What is already under way waits; nothing more queues up behind it.
-        if let DiskState::Hangs { since } = self.disk.state() {
+    /// Has a command committed and applied, by the leader wherever it is. Returns its index and what came
+    /// of it.
+    pub async fn propose(&self, mut command: Command) -> Result<(u64, Outcome), ProposeError> {
+        if command.request.is_none() && self.has_peers() {
+            // Asked again after a leader was lost, it must not be done twice.
+            command.request = Some(RequestId(entropy::random()));
+        }
+        let command = Arc::new(command);
+        // What is already under way waits; nothing more queues up behind it. A follower's disk is not in the
+        // way of what the leader takes.
+        if let DiskState::Hangs { since } = self.disk.state()
+            && (self.is_alone() || self.standing().is_leader)
+        {
             return Err(ProposeError::DiskHangs { millis: since.elapsed().as_millis() });
         }
-        let written = self.gather.write(Proposal(Arc::new(command)));
-        let written = timeout(PATIENCE, written).await.map_err(|_| ProposeError::Unknown)?;
-        match written.map_err(|_: Ended| ProposeError::Stopped)? {
+        if self.is_alone() {
+            // Nobody else could take it, so no copy is kept for another try.
+            let tried = timeout(PATIENCE, self.propose_once(command)).await;
+            return match tried {
+                Ok(Ok(done)) => Ok(done),
+                Ok(Err(TryError::Stopped)) => Err(ProposeError::Stopped),
+                Ok(Err(TryError::NotTaken)) => Err(ProposeError::NoLeader),
+                Ok(Err(TryError::Unknown)) | Err(_) => Err(ProposeError::Unknown),
+            };
+        }
+        let deadline = Instant::now() + PATIENCE;
+        let mut may_be_done = false;
+        loop {
+            match timeout(PATIENCE, self.propose_once(Arc::clone(&command))).await {
+                Ok(Ok(done)) => return Ok(done),
+                Ok(Err(TryError::Stopped)) => return Err(ProposeError::Stopped),
+                Ok(Err(TryError::NotTaken)) => {}
+                Ok(Err(TryError::Unknown)) | Err(_) => may_be_done = true,
+            }
+            if may_be_done && command.request.is_none() || Instant::now() + RETRY > deadline {
+                break;
+            }
+            sleep(RETRY).await;
+        }
+        Err(if may_be_done { ProposeError::Unknown } else { ProposeError::NoLeader })
+    }
+
+    async fn propose_once(&self, command: Arc<Command>) -> Result<(u64, Outcome), TryError> {
+        let again = (!self.is_alone()).then(|| Arc::clone(&command));
+        let written = self.gather.write(Proposal(command)).await;
+        let leader = match written.map_err(|_: Ended| TryError::Stopped)? {
             Ok(response) => {
                 let outcome = response.data.0.expect("a command has an outcome");
-                Ok((response.log_id.index(), outcome))
+                return Ok((response.log_id.index(), outcome));
             }
-            Err(ClientWriteError::ForwardToLeader(_)) => Err(ProposeError::NoLeader),
-            Err(_) => Err(ProposeError::Unknown),
+            Err(ClientWriteError::ForwardToLeader(leader)) => leader,
+            Err(_) => return Err(TryError::Unknown),
+        };
+        let Some((id, member)) = leader.leader_id.zip(leader.leader_node) else {
+            // The office may have been lost with the command in the log already.
+            return Err(TryError::Unknown);
+        };
+        let Some(command) = again else { return Err(TryError::NotTaken) };
+        match self.peers.propose(id, &member, &command).await {
+            Ok(done) => Ok(done),
+            Err(ForwardError::NotTaken) => Err(TryError::NotTaken),
+            Err(ForwardError::Unknown) => Err(TryError::Unknown),
         }
     }
 
-    /// A view that reflects everything acknowledged before this call.
-    pub async fn read(&self) -> Result<View, ProposeError> {
-        let read = timeout(PATIENCE, self.raft.ensure_linearizable(ReadPolicy::ReadIndex)).await;
-        match read.map_err(|_| ProposeError::Unknown)? {
-            Ok(_) => Ok(self.view()),
-            Err(RaftError::APIError(_)) => Err(ProposeError::NoLeader),
-            Err(RaftError::Fatal(_)) => Err(ProposeError::Stopped),
+    /// Whether nobody else takes part.
+    pub fn is_alone(&self) -> bool {
+        !self.has_peers()
+    }
+
+    /// Returns once this manager has a vote.
+    pub async fn voting(&self) {
+        let own = *self.raft.node_id();
+        let mut metrics = self.raft.server_metrics();
+        let votes = |metrics: &ServerMetrics| {
+            metrics.membership_config.membership().voter_ids().any(|id| id == own)
+        };
+        while !votes(&metrics.borrow_watched()) {
+            if metrics.changed().await.is_err() {
+                return;
+            }
         }
+    }
+
+    fn has_peers(&self) -> bool {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.membership().nodes().nth(1).is_some()
+    }
+
+    /// A view that reflects everything acknowledged before this call, by whichever manager.
+    pub async fn read(&self) -> Result<View, ProposeError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match timeout(PATIENCE, self.read_once()).await {
+                Ok(Ok(view)) => return Ok(view),
+                Ok(Err(TryError::Stopped)) => return Err(ProposeError::Stopped),
+                Ok(Err(_)) if Instant::now() + RETRY < deadline => sleep(RETRY).await,
+                Ok(Err(_)) | Err(_) => return Err(ProposeError::NoLeader),
+            }
+        }
+    }
+
+    async fn read_once(&self) -> Result<View, TryError> {
+        match self.raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
+            Ok(_) => return Ok(self.view()),
+            Err(RaftError::APIError(_)) => {}
+            Err(RaftError::Fatal(_)) => return Err(TryError::Stopped),
+        }
+        let index = self.reads.index().await.ok_or(TryError::NotTaken)?;
+        let mut applied = self.raft.watch_apply_progress();
+        let reached = applied.wait_until(|id| id.is_some_and(|id| id.index() >= index)).await;
+        reached.map_err(|_| TryError::Stopped)?;
+        Ok(self.view())
+    }
+
+    /// How Raft stands, as this manager sees it.
+    pub fn standing(&self) -> Standing {
+        members::standing(&self.raft)
+    }
+
+    /// Returns once the standing may have changed: roles, leader, members.
+    pub async fn standing_changed(&self) {
+        let mut metrics = self.raft.server_metrics();
+        // Without Raft nothing changes any more.
+        if metrics.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Has a manager follow the log without a vote.
+    pub async fn add_learner(
+        &self,
+        raft_id: u64,
+        node_id: &str,
+        addr: &str,
+    ) -> Result<(), MemberChangeError> {
+        members::add_learner(&self.raft, raft_id, node_id, addr).await
+    }
+
+    /// Records that a member is reached elsewhere now.
+    pub async fn move_member(
+        &self,
+        raft_id: u64,
+        node_id: &str,
+        addr: &str,
+    ) -> Result<(), MemberChangeError> {
+        members::move_member(&self.raft, raft_id, node_id, addr).await
+    }
+
+    /// Makes these the voters.
+    pub async fn set_voters(&self, voters: BTreeSet<u64>) -> Result<(), MemberChangeError> {
+        members::set_voters(&self.raft, voters).await
+    }
+
+    /// Takes members out that have no vote.
+    pub async fn remove_learners(&self, learners: BTreeSet<u64>) -> Result<(), MemberChangeError> {
+        members::remove_learners(&self.raft, learners).await
+    }
+
+    /// Has another voter take the office over. Returns whether somebody else leads then.
+    pub async fn hand_over(&self) -> bool {
+        hand_over(&self.raft).await
     }
 
     /// The newest view on this manager, however old it is.
@@ -208,6 +395,11 @@ impl Consensus {
     /// The feature level, as of the newest view.
     pub fn level(&self) -> Level {
         self.views.borrow().state.level()
+    }
+
+    /// The time now, as a command is stamped with it.
+    pub fn now(&self) -> Timestamp {
+        self.stamps.next(self.clock())
     }
 
     /// The latest stamp that was applied here.
@@ -250,6 +442,30 @@ impl Consensus {
     }
 }
 
+/// Has another voter take the office over. Returns whether somebody else leads then.
+pub(super) async fn hand_over(raft: &Raft<Types, Machine>) -> bool {
+    let standing = members::standing(raft);
+    if !standing.is_leader {
+        return true;
+    }
+    let own = *raft.node_id();
+    let others = standing.members.iter().filter(|one| one.is_voter && one.raft_id != own);
+    // The one that is furthest takes the office soonest.
+    let Some(next) = others.max_by_key(|member| member.matched) else { return false };
+    if raft.trigger().transfer_leader(next.raft_id).await.is_err() {
+        return false;
+    }
+    let handed = async {
+        let mut metrics = raft.server_metrics();
+        while metrics.borrow_watched().current_leader.is_none_or(|leader| leader == own) {
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    timeout(HAND_OVER_PATIENCE, handed).await.is_ok()
+}
+
 fn config(cluster: &ClusterId) -> Result<Config, String> {
     let config = Config {
         cluster_name: cluster.to_string(),
@@ -258,6 +474,9 @@ fn config(cluster: &ClusterId) -> Result<Config, String> {
         election_timeout_max: 800,
         install_snapshot_timeout: 120_000,
         enable_pre_vote: Some(true),
+        // Without it, one manager that is still reached keeps a leader without a majority alive for it.
+        quorum_loss_probe_interval: Some(1_600),
+        max_payload_entries: 4_096,
         snapshot_policy: SnapshotPolicy::Never,
         ..Config::default()
     };

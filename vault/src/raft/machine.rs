@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use vault_core::command::{Applied, Command, Outcome};
 use vault_core::event::Event;
 use vault_core::id::ClusterId;
+use vault_core::seal::Epoch;
 use vault_core::state::{Restoring, State};
 
 use super::codec::{self, CodecError};
@@ -30,7 +31,7 @@ use crate::keys::Keys;
 /// How snapshots' names end; they start with the last index, so that the newest comes last.
 const SNAPSHOT_SUFFIX: &str = ".snap";
 /// How the name of a file ends that is not whole yet.
-const DRAFT_SUFFIX: &str = ".new";
+pub(super) const DRAFT_SUFFIX: &str = ".new";
 
 /// The state after some entry. Copies share their structure.
 #[derive(Clone, Debug, Default)]
@@ -160,9 +161,17 @@ pub(super) struct Done {
 }
 
 impl View {
-    /// What the watchers of views wait for: a change of what runs, or of what it reads.
-    fn watched(&self) -> (u64, u64) {
-        (self.state.workload_index(), self.state.delivery_index())
+    /// The last entry that it reflects, Raft's own among them.
+    pub fn applied_index(&self) -> u64 {
+        self.applied.as_ref().map_or(0, |id| id.index())
+    }
+
+    /// What the watchers of views wait for: a change of what runs, of what it reads, or of the
+    /// data keys.
+    fn watched(&self) -> ([u64; 2], [Epoch; 3]) {
+        let state = &self.state;
+        let epochs = [state.wanted_epoch(), state.epoch(), state.oldest_epoch()];
+        ([state.workload_index(), state.delivery_index()], epochs)
     }
 
     fn apply(&mut self, entry: Entry, done: &mut Done) -> Option<Outcome> {
@@ -248,6 +257,7 @@ impl RaftStateMachine<Types> for Machine {
         if view.meta() != *meta {
             return Err(io::Error::other("the snapshot is not the one that was announced"));
         }
+        let name = snapshot_name(&view);
         // In place, and on the disk, before anything relies on it.
         folder::replace(self.shelf.folder.as_ref(), &name, &folder.read(&name)?)?;
         let folder = Arc::clone(&self.shelf.folder);
@@ -291,10 +301,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The name of a view's snapshot.
+fn snapshot_name(view: &View) -> String {
+    format!("{:016x}{SNAPSHOT_SUFFIX}", view.applied_index())
+}
+
 /// Writes a view, and removes the snapshots before it. Returns the file's name.
 fn write_view(view: &View, shelf: &Shelf) -> io::Result<String> {
-    let index = view.applied.as_ref().map_or(0, |id| id.index());
-    let name = format!("{index:016x}{SNAPSHOT_SUFFIX}");
+    let name = snapshot_name(view);
     let salt = entropy::random();
     // The entries behind a snapshot may be dropped: what they say of callers must be kept first.
     shelf.audit.flush()?;
@@ -308,6 +322,8 @@ fn write_view(view: &View, shelf: &Shelf) -> io::Result<String> {
         clock: view.state.clock().nanos(),
         index: view.state.index(),
         epoch: view.state.epoch().0,
+        wanted_epoch: view.state.wanted_epoch().0,
+        oldest_epoch: view.state.oldest_epoch().0,
     };
     let mut push =
         |record| writer.push(&stored::SnapshotRecord { record: Some(record) }.encode_to_vec());

@@ -29,6 +29,7 @@ use crate::disk::watch::Patience;
 use crate::entropy;
 use crate::keys::Keys;
 use crate::testing::{self, TestFolder};
+use crate::tls::{Dialer, Tls};
 
 /// Makes an empty log and state machine in a folder of its own.
 struct Fresh;
@@ -114,8 +115,13 @@ async fn consensus(folder: &TestFolder) -> Consensus {
     let started = Consensus::start(Start {
         cluster: ClusterId::from_entropy([1; 17]),
         raft_id: 1,
+        recovery_epoch: 1,
+        dialer: Arc::new(Dialer::new(Arc::new(Tls::new(&testing::credentials("node")).unwrap()))),
         log_key: LogKey { context: Vec::new(), disk_key: Arc::clone(&disk_key) },
-        log_place: Arc::new(RealFolder::open(&folder.path().join("log")).unwrap()).into(),
+        log_place: log::Place {
+            folder: home.folder("log").unwrap(),
+            mark: log::MarkFile { folder: Arc::clone(&home), name: "log.mark".into() },
+        },
         log_options: log::Options {
             segment_bytes: 256 << 10,
             batch_bytes: 64 << 10,

@@ -50,6 +50,7 @@ openraft::declare_raft_types!(
         Node = Member,
 );
 
+pub(super) type ServerMetrics = openraft::metrics::RaftServerMetrics<Types>;
 pub(super) type LeaderId = openraft::type_config::alias::CommittedLeaderIdOf<Types>;
 pub(super) type LogId = openraft::type_config::alias::LogIdOf<Types>;
 pub(super) type Vote = openraft::type_config::alias::VoteOf<Types>;

@@ -10,7 +10,7 @@ use vault_core::id::{IdError, ObjectId};
 use vault_core::labels::{Labels, LabelsError};
 use vault_core::limits::{BATCH_MAX, HOLDERS_SHOWN_MAX, PAGE_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX};
 use vault_core::name::{Folded, NameError, SecretName, ServiceName, Target, TargetError};
-use vault_core::node::{Availability, Node, Role};
+use vault_core::node::{Availability, Node, NodeStatus, Role};
 use vault_core::request::RequestId;
 use vault_core::seal::ValueSizeError;
 use vault_core::service::{Grant, Service, ServiceSpec, SpecError};
@@ -281,7 +281,7 @@ fn state(state: TaskState) -> i32 {
 }
 
 /// In this version the one node there is answers, so it is ready, reachable and the leader.
-pub(super) fn node(node: &Node) -> v1::Node {
+pub(super) fn node(node: &Node, leader: &str) -> v1::Node {
     let role = match node.role {
         Role::Worker => v1::NodeRole::Worker,
         Role::Manager => v1::NodeRole::Manager,
@@ -292,8 +292,13 @@ pub(super) fn node(node: &Node) -> v1::Node {
         Availability::Drain => v1::Availability::Drain,
     };
     let manager = (node.role == Role::Manager).then(|| v1::ManagerStatus {
-        leader: true,
-        reachability: v1::Reachability::Reachable.into(),
+        leader: node.id.as_str() == leader,
+        reachability: match node.status {
+            NodeStatus::Unknown => v1::Reachability::Unknown,
+            NodeStatus::Down => v1::Reachability::Unreachable,
+            NodeStatus::Ready => v1::Reachability::Reachable,
+        }
+        .into(),
         addr: node.addr.clone(),
     });
     v1::Node {
@@ -304,10 +309,17 @@ pub(super) fn node(node: &Node) -> v1::Node {
         hostname: node.hostname.clone(),
         role: role.into(),
         availability: availability.into(),
-        state: v1::NodeState::Ready.into(),
+        state: match node.status {
+            NodeStatus::Unknown => v1::NodeState::Unknown,
+            NodeStatus::Down => v1::NodeState::Down,
+            NodeStatus::Ready => v1::NodeState::Ready,
+        }
+        .into(),
         manager,
         engine_version: node.engine_version.clone(),
         addr: node.addr.clone(),
+        labels: node.labels.as_map().clone(),
+        certificate_end: node.certificate_end_secs,
     }
 }
 

@@ -77,6 +77,7 @@ where
             uid: peer.map_or(u32::MAX, |peer| peer.uid),
             pid: peer.and_then(|peer| u32::try_from(peer.pid?).ok()).unwrap_or(0),
             call: call.map_or(0, Call::number),
+            node: None,
         };
         let refused = match call {
             None => Some(Status::unimplemented("this version has no such call")),

@@ -9,7 +9,8 @@ use vault_core::service::SpecError;
 use vault_core::versioned::VersionLabelError;
 
 use super::convert::RequestError;
-use crate::daemon::{CallError, InitError};
+use crate::daemon::{CallError, InitError, LeaveError};
+use crate::join::JoinError;
 use crate::manager::{self, FoundError};
 use crate::raft::ProposeError;
 
@@ -26,6 +27,13 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Status {
         // Swarm's code for a stale index is "unknown".
         Refusal::OutOfSequence => Code::Unknown,
         Refusal::OldKey => Code::Unavailable,
+        Refusal::NoLabel { .. } => Code::InvalidArgument,
+        Refusal::LastManager
+        | Refusal::QuorumLoss
+        | Refusal::NodeIsManager { .. }
+        | Refusal::NodeIsNotDown { .. }
+        | Refusal::RoleChanged { .. } => Code::FailedPrecondition,
+        Refusal::NodesTooMany { .. } => Code::ResourceExhausted,
         Refusal::Ambiguous { .. }
         | Refusal::InUse { .. }
         | Refusal::NamedTwice { .. }
@@ -51,7 +59,7 @@ fn of_propose(error: &ProposeError) -> Status {
     Status::new(code, error.to_string())
 }
 
-fn of_manager_call(error: &manager::CallError) -> Status {
+pub(super) fn of_manager_call(error: &manager::CallError) -> Status {
     match error {
         manager::CallError::Refused(refusal) => of_refusal(refusal),
         manager::CallError::Propose(error) => of_propose(error),
@@ -61,6 +69,7 @@ fn of_manager_call(error: &manager::CallError) -> Status {
         manager::CallError::Level(error) => {
             Status::new(Code::FailedPrecondition, error.to_string())
         }
+        manager::CallError::Labels(error) => Status::new(Code::InvalidArgument, error.to_string()),
         manager::CallError::Keys(error) => Status::new(Code::Internal, chain(error)),
     }
 }
@@ -78,9 +87,40 @@ pub(super) fn of_init(error: &InitError) -> Status {
         InitError::Exists => of_refusal(&Refusal::ClusterExists),
         InitError::Address(address) => Status::new(Code::InvalidArgument, address.to_string()),
         InitError::Found(FoundError::Call(error)) => of_manager_call(error),
+        InitError::Port(_) => Status::new(Code::Unavailable, chain(error)),
+        InitError::Join(error) => of_join(error),
         InitError::Found(error) => Status::new(Code::Internal, chain(error)),
         InitError::Call(error) => of_call(error),
     }
+}
+
+pub(super) fn of_leave(error: &LeaveError) -> Status {
+    let code = match error {
+        LeaveError::NotInACluster | LeaveError::LastManager | LeaveError::Manager { .. } => {
+            Code::FailedPrecondition
+        }
+        LeaveError::Io(_) => Code::Internal,
+    };
+    Status::new(code, chain(error))
+}
+
+fn of_join(error: &JoinError) -> Status {
+    let code = match error {
+        JoinError::Token(_) | JoinError::Refused(_) | JoinError::OtherRoot { .. } => {
+            Code::InvalidArgument
+        }
+        JoinError::Dial { .. } => Code::Unavailable,
+        JoinError::Worker | JoinError::Clock { .. } => Code::FailedPrecondition,
+        JoinError::Certificate(_)
+        | JoinError::Answer(_)
+        | JoinError::Key(_)
+        | JoinError::Request(_)
+        | JoinError::Tls(_)
+        | JoinError::Memory(_)
+        | JoinError::Io(_)
+        | JoinError::Manager(_) => Code::Internal,
+    };
+    Status::new(code, chain(error))
 }
 
 pub(super) fn of_request(error: &RequestError) -> Status {

@@ -2,13 +2,16 @@
 
 use proto::v1::swarm_server::Swarm;
 use proto::v1::{
-    InitRequest, InitResponse, InspectSwarmRequest, InspectSwarmResponse, JoinTokensRequest,
-    JoinTokensResponse, KeyStatus, KeyStatusRequest, KeyStatusResponse, RotateKeysRequest,
-    RotateKeysResponse,
+    InitRequest, InitResponse, InspectSwarmRequest, InspectSwarmResponse, JoinRequest,
+    JoinResponse, JoinTokensRequest, JoinTokensResponse, KeyStatus, KeyStatusRequest,
+    KeyStatusResponse, LeaveRequest, LeaveResponse, NodeRole, RotateKeysRequest,
+    RotateKeysResponse, RotateTokenRequest, StatusRequest, StatusResponse,
 };
 use tonic::{Request, Response, Status};
+use vault_core::node::Role;
+use zeroize::Zeroizing;
 
-use super::status;
+use super::{nodes, screen, status};
 use crate::daemon::Daemon;
 use crate::disk::watch::DiskState;
 use crate::manager::Manager;
@@ -25,6 +28,52 @@ impl Swarm for Daemon {
             advertise_addr: founded.tokens.addr,
             index: founded.tokens.index,
         }))
+    }
+
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
+        let asked = request.into_inner();
+        let availability = nodes::availability(asked.availability());
+        let JoinRequest { remote, token, advertise_addr, .. } = asked;
+        let token = Zeroizing::new(token);
+        let joined = self.join(remote, token, availability, &advertise_addr).await;
+        let done = joined.map_err(|error| status::of_init(&error))?;
+        let manager = self.manager().map_err(|error| status::of_call(&error))?;
+        Ok(Response::new(JoinResponse {
+            node_id: manager.node_id().to_string(),
+            role: NodeRole::Manager.into(),
+            done,
+        }))
+    }
+
+    async fn leave(
+        &self,
+        request: Request<LeaveRequest>,
+    ) -> Result<Response<LeaveResponse>, Status> {
+        let is_forced = request.into_inner().force;
+        self.leave(is_forced).await.map_err(|error| status::of_leave(&error))?;
+        Ok(Response::new(LeaveResponse {}))
+    }
+
+    async fn rotate_token(
+        &self,
+        request: Request<RotateTokenRequest>,
+    ) -> Result<Response<JoinTokensResponse>, Status> {
+        let role = match request.into_inner().role() {
+            NodeRole::Worker => Role::Worker,
+            NodeRole::Manager => Role::Manager,
+        };
+        let manager = self.manager().map_err(|error| status::of_call(&error))?;
+        let rotated = manager.rotate_token(role).await;
+        rotated.map_err(|error| super::ca::of_admit(&error))?;
+        Swarm::join_tokens(self, Request::new(JoinTokensRequest {})).await
+    }
+
+    async fn status(
+        &self,
+        _request: Request<StatusRequest>,
+    ) -> Result<Response<StatusResponse>, Status> {
+        let manager = self.manager().map_err(|error| status::of_call(&error))?;
+        Ok(Response::new(screen::screen(&manager)))
     }
 
     async fn inspect(
@@ -66,7 +115,7 @@ impl Swarm for Daemon {
         _request: Request<RotateKeysRequest>,
     ) -> Result<Response<RotateKeysResponse>, Status> {
         let (manager, view) = self.view().await.map_err(|error| status::of_call(&error))?;
-        manager.rotate_keys().map_err(|error| status::of_call(&error.into()))?;
+        manager.rotate_keys().await.map_err(|error| status::of_call(&error.into()))?;
         let (status, index) = (Some(key_status(&manager, &view)), view.state.index());
         Ok(Response::new(RotateKeysResponse { status, index }))
     }

@@ -45,6 +45,26 @@ impl State {
         self.nodes.values()
     }
 
+    /// The epoch that values are to be sealed under once there is a key.
+    pub fn wanted_epoch(&self) -> Epoch {
+        self.wanted_epoch
+    }
+
+    /// The oldest epoch that something may be sealed under.
+    pub fn oldest_epoch(&self) -> Epoch {
+        self.oldest_epoch
+    }
+
+    /// Whether a node was removed, and could still show a certificate.
+    pub fn was_removed(&self, id: NodeId) -> bool {
+        self.removed.contains_key(&id)
+    }
+
+    /// Nodes that were removed, with when their last certificates end.
+    pub fn removed_nodes(&self) -> impl Iterator<Item = (NodeId, u64)> {
+        self.removed.iter().map(|(id, end_secs)| (*id, *end_secs))
+    }
+
     /// One node.
     pub fn node(&self, id: NodeId) -> Option<&Arc<Node>> {
         self.nodes.get(&id)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::State;
 use crate::cluster::Cluster;
 use crate::command::Outcome;
+use crate::id::NodeId;
 use crate::node::Node;
 use crate::request::RequestId;
 use crate::seal::Epoch;
@@ -31,6 +32,17 @@ impl Restoring {
     /// The cluster.
     pub fn cluster(&mut self, cluster: Cluster) {
         self.0.cluster = Some(Arc::new(cluster));
+    }
+
+    /// The epochs of a rotation that may be under way.
+    pub fn epochs(&mut self, wanted: Epoch, oldest: Epoch) {
+        self.0.wanted_epoch = wanted.max(self.0.epoch);
+        self.0.oldest_epoch = oldest;
+    }
+
+    /// One node that was removed.
+    pub fn removed_node(&mut self, id: NodeId, end_secs: u64) {
+        self.0.removed.insert(id, end_secs);
     }
 
     /// One node.

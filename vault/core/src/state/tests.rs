@@ -9,13 +9,14 @@ use crate::feature::Level;
 use crate::id::{ClusterId, ENTROPY_BYTES, TaskId};
 use crate::labels::Labels;
 use crate::name::SecretName;
-use crate::node::{Availability, Role};
+use crate::node::{Availability, KeyPin, NodeStatus, Role};
 use crate::request::RequestId;
 use crate::seal::{Epoch, Kind, Sealed};
 use crate::service::tests::{grant, spec};
 use crate::versioned::{VersionLabel, VersionLimit};
 
 mod held;
+mod nodes;
 
 pub(crate) fn entropy(n: u8) -> [u8; ENTROPY_BYTES] {
     [n; ENTROPY_BYTES]
@@ -71,6 +72,13 @@ pub(crate) fn create_cluster() -> Action {
         availability: Availability::Active,
         addr: "127.0.0.1:2377".into(),
         engine_version: "0".into(),
+        level: Level::FIRST,
+        labels: Labels::default(),
+        status: NodeStatus::Ready,
+        raft_id: Some(1),
+        pins: vec![KeyPin([1; 32])],
+        certificate: "pem".into(),
+        certificate_end_secs: 2_000_000_000,
     };
     Action::CreateCluster(Box::new(CreateCluster { cluster, node }))
 }

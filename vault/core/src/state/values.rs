@@ -107,7 +107,7 @@ impl State {
     }
 
     /// Once an epoch is in use, nothing new comes under an older one: its key is going to be destroyed.
-    fn refuse_old_keys<'a>(
+    pub(super) fn refuse_old_keys<'a>(
         &self,
         mut values: impl Iterator<Item = &'a Sealed>,
     ) -> Result<(), Refusal> {

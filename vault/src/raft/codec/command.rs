@@ -15,13 +15,14 @@ use vault_core::task::TaskState;
 use vault_core::time::Timestamp;
 use vault_core::versioned::{VersionLabel, VersionLimit, VersionRef};
 
+use super::node::{self, needed_node, node_from, node_to, role_from, role_to};
 use super::object::{
-    class_from, class_to, cluster_from, cluster_to, held_from, held_to, node_from, node_to,
-    sealed_from, sealed_to, spec_from, spec_to, status_from, status_to,
+    class_from, class_to, cluster_from, cluster_to, held_from, held_to, sealed_from, sealed_to,
+    spec_from, spec_to, status_from, status_to,
 };
 use super::{CodecError, level_from, level_to, needed};
 
-pub(super) fn to_stored(command: &Command) -> stored::Command {
+pub(in crate::raft) fn to_stored(command: &Command) -> stored::Command {
     stored::Command {
         at: command.at.nanos(),
         request: command.request.map_or_else(Vec::new, |RequestId(id)| id.to_vec()),
@@ -29,6 +30,7 @@ pub(super) fn to_stored(command: &Command) -> stored::Command {
             uid: actor.uid,
             pid: actor.pid,
             call: u32::from(actor.call),
+            node: actor.node.map_or_else(String::new, |node| node.to_string()),
         }),
         level: level_to(needed_to_apply(&command.action)),
         action: Some(action_to(&command.action)),
@@ -94,7 +96,9 @@ fn action_to(action: &Action) -> Stored {
             node: node.to_string(),
             reports: reports.iter().map(report_to).collect(),
         }),
+        Action::WantEpochAfter(epoch) => Stored::WantEpochAfter(epoch.0),
         Action::UseEpoch(epoch) => Stored::UseEpoch(epoch.0),
+        Action::DropEpochsBefore(epoch) => Stored::DropEpochsBefore(epoch.0),
         Action::Reseal(values) => {
             Stored::Reseal(stored::Reseal { values: values.iter().map(resealed_to).collect() })
         }
@@ -102,11 +106,26 @@ fn action_to(action: &Action) -> Stored {
             level: raise.level.0,
             version: raise.version.clone(),
         }),
+        Action::AdmitNode(node) => Stored::AdmitNode(node_to(node)),
+        Action::RenewNode(id, issued) => Stored::RenewNode(node::renewal_to(*id, issued)),
+        Action::PlaceManager(id, place) => Stored::PlaceManager(node::place_to(*id, place)),
+        Action::UpdateNode(update) => Stored::UpdateNode(node::update_to(update)),
+        Action::RemoveNode(id, force) => {
+            Stored::RemoveNode(stored::RemoveNode { id: id.to_string(), force: *force })
+        }
+        Action::ReportNodes(reports) => Stored::ReportNodes(node::reports_to(reports)),
+        Action::RotateToken(role, sealed) => Stored::RotateToken(stored::RotateToken {
+            role: role_to(*role),
+            sealed: Some(sealed_to(sealed)),
+        }),
     }
 }
 
 /// Reads a command of which a program of level `known` has seen no later one.
-pub(super) fn from_stored(command: stored::Command, known: Level) -> Result<Command, CodecError> {
+pub(in crate::raft) fn from_stored(
+    command: stored::Command,
+    known: Level,
+) -> Result<Command, CodecError> {
     let raised_by = match &command.action {
         Some(Stored::RaiseLevel(raise)) => raise.version.as_str(),
         _ => "",
@@ -115,7 +134,8 @@ pub(super) fn from_stored(command: stored::Command, known: Level) -> Result<Comm
     level_from(command.level, raised_by, known)?;
     let actor = command.actor.map(|actor| {
         let call = actor.call.try_into().map_err(|_| CodecError::Range { field: "call" })?;
-        Ok::<_, CodecError>(Actor { uid: actor.uid, pid: actor.pid, call })
+        let node = (!actor.node.is_empty()).then(|| NodeId::parse(&actor.node)).transpose()?;
+        Ok::<_, CodecError>(Actor { uid: actor.uid, pid: actor.pid, call, node })
     });
     Ok(Command {
         at: Timestamp::from_nanos(command.at),
@@ -129,7 +149,7 @@ fn action_from(action: Stored, known: Level) -> Result<Action, CodecError> {
     Ok(match action {
         Stored::CreateCluster(first) => Action::CreateCluster(Box::new(CreateCluster {
             cluster: cluster_from(needed("cluster", first.cluster)?)?,
-            node: node_from(needed("node", first.node)?)?,
+            node: needed_node(first.node)?,
         })),
         Stored::Create(create) => {
             Action::Create(class_from(create.class)?, all(create.values, new_object_from)?)
@@ -164,11 +184,28 @@ fn action_from(action: Stored, known: Level) -> Result<Action, CodecError> {
             let node = NodeId::parse(&reports.node)?;
             Action::ReportTasks(node, all(reports.reports, report_from)?)
         }
+        Stored::WantEpochAfter(epoch) => Action::WantEpochAfter(Epoch(epoch)),
         Stored::UseEpoch(epoch) => Action::UseEpoch(Epoch(epoch)),
+        Stored::DropEpochsBefore(epoch) => Action::DropEpochsBefore(Epoch(epoch)),
         Stored::Reseal(reseal) => Action::Reseal(all(reseal.values, resealed_from)?),
         Stored::RaiseLevel(raise) => {
             let level = level_from(raise.level, &raise.version, known)?;
             Action::RaiseLevel(RaiseLevel { level, version: raise.version })
+        }
+        Stored::AdmitNode(node) => Action::AdmitNode(Box::new(node_from(node)?)),
+        Stored::RenewNode(renewal) => {
+            let (id, issued) = node::renewal_from(renewal)?;
+            Action::RenewNode(id, issued)
+        }
+        Stored::PlaceManager(place) => {
+            let (id, place) = node::place_from(place)?;
+            Action::PlaceManager(id, place)
+        }
+        Stored::UpdateNode(update) => Action::UpdateNode(node::update_from(update)?),
+        Stored::RemoveNode(one) => Action::RemoveNode(NodeId::parse(&one.id)?, one.force),
+        Stored::ReportNodes(reports) => Action::ReportNodes(all(reports.nodes, node::report_from)?),
+        Stored::RotateToken(rotate) => {
+            Action::RotateToken(role_from(rotate.role)?, sealed_from(rotate.sealed)?)
         }
     })
 }

@@ -10,7 +10,6 @@ use vault_core::feature::Level;
 use vault_core::id::{ClusterId, NodeId, ObjectId, ServiceId, TaskId};
 use vault_core::labels::Labels;
 use vault_core::name::{SecretName, ServiceName, Target};
-use vault_core::node::{Availability, Node, Role};
 use vault_core::request::RequestId;
 use vault_core::seal::{Epoch, Sealed};
 use vault_core::service::{Grant, Service, ServiceSpec};
@@ -22,6 +21,7 @@ use vault_core::versioned::{
 };
 
 use super::command::state_from;
+use super::node::{node_from, node_to};
 use super::outcome::{outcome_from, outcome_to};
 use super::{CodecError, level_from, level_to, needed};
 
@@ -29,6 +29,9 @@ use super::{CodecError, level_from, level_to, needed};
 pub(in crate::raft) fn records_of(state: &State) -> impl Iterator<Item = Record> {
     let cluster = state.cluster().map(|cluster| Record::Cluster(cluster_to(cluster)));
     let nodes = state.nodes().map(|node| Record::Node(node_to(node)));
+    let removed = state.removed_nodes().map(|(id, end_secs)| {
+        Record::RemovedNode(stored::RemovedNode { id: id.to_string(), end_secs })
+    });
     let of = |class| {
         let objects = state.of_class(class).iter();
         objects.map(move |object| Record::Value(versioned_to(class, object)))
@@ -39,7 +42,7 @@ pub(in crate::raft) fn records_of(state: &State) -> impl Iterator<Item = Record>
     let requests = state.requests().iter().map(|(RequestId(id), outcome)| {
         Record::Request(stored::Request { id: id.to_vec(), outcome: Some(outcome_to(outcome)) })
     });
-    let all = cluster.into_iter().chain(nodes).chain(values).chain(services);
+    let all = cluster.into_iter().chain(nodes).chain(removed).chain(values).chain(services);
     all.chain(tasks).chain(requests)
 }
 
@@ -54,9 +57,16 @@ pub(in crate::raft) fn restore(record: Record, state: &mut Restoring) -> Result<
         Record::Start(start) => {
             let clock = Timestamp::from_nanos(start.clock);
             state.clock(start.index, clock, Epoch(start.epoch));
+            // Written before they were there, they are those of no rotation.
+            let wanted = start.wanted_epoch.max(start.epoch);
+            let oldest = if start.oldest_epoch == 0 { 1 } else { start.oldest_epoch };
+            state.epochs(Epoch(wanted), Epoch(oldest));
         }
         Record::Cluster(cluster) => state.cluster(cluster_from(cluster)?),
         Record::Node(node) => state.node(node_from(node)?),
+        Record::RemovedNode(node) => {
+            state.removed_node(NodeId::parse(&node.id)?, node.end_secs);
+        }
         Record::Value(value) => {
             let class = class_from(value.class)?;
             state.versioned(class, versioned_from(value)?);
@@ -73,7 +83,7 @@ pub(in crate::raft) fn restore(record: Record, state: &mut Restoring) -> Result<
     Ok(())
 }
 
-fn meta_to(meta: Meta) -> stored::Meta {
+pub(super) fn meta_to(meta: Meta) -> stored::Meta {
     stored::Meta {
         version_index: meta.version_index,
         created_at: meta.created_at.nanos(),
@@ -81,7 +91,7 @@ fn meta_to(meta: Meta) -> stored::Meta {
     }
 }
 
-fn meta_from(meta: Option<stored::Meta>) -> Result<Meta, CodecError> {
+pub(super) fn meta_from(meta: Option<stored::Meta>) -> Result<Meta, CodecError> {
     let meta = needed("meta", meta)?;
     Ok(Meta {
         version_index: meta.version_index,
@@ -130,46 +140,6 @@ pub(super) fn cluster_from(cluster: stored::Cluster) -> Result<Cluster, CodecErr
         manager_token: sealed_from(cluster.manager_token)?,
         level,
         level_version: cluster.level_version,
-    })
-}
-
-pub(super) fn node_to(node: &Node) -> stored::Node {
-    stored::Node {
-        id: node.id.to_string(),
-        meta: Some(meta_to(node.meta)),
-        hostname: node.hostname.clone(),
-        role: match node.role {
-            Role::Worker => 0,
-            Role::Manager => 1,
-        },
-        availability: match node.availability {
-            Availability::Active => 0,
-            Availability::Pause => 1,
-            Availability::Drain => 2,
-        },
-        addr: node.addr.clone(),
-        engine_version: node.engine_version.clone(),
-    }
-}
-
-pub(super) fn node_from(node: stored::Node) -> Result<Node, CodecError> {
-    Ok(Node {
-        id: NodeId::parse(&node.id)?,
-        meta: meta_from(node.meta)?,
-        hostname: node.hostname,
-        role: match node.role {
-            0 => Role::Worker,
-            1 => Role::Manager,
-            _ => return Err(CodecError::Range { field: "role" }),
-        },
-        availability: match node.availability {
-            0 => Availability::Active,
-            1 => Availability::Pause,
-            2 => Availability::Drain,
-            _ => return Err(CodecError::Range { field: "availability" }),
-        },
-        addr: node.addr,
-        engine_version: node.engine_version,
     })
 }
 

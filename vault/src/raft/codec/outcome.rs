@@ -2,13 +2,13 @@
 
 use proto::stored::{self, outcome::Outcome as Stored, refusal::Refusal as StoredRefusal};
 use vault_core::command::{HolderName, ObjectKind, Outcome, Refusal};
-use vault_core::id::ObjectId;
+use vault_core::id::{NodeId, ObjectId};
 use vault_core::name::SecretName;
 use vault_core::versioned::VersionRef;
 
 use super::{CodecError, needed};
 
-pub(super) fn outcome_to(outcome: &Outcome) -> stored::Outcome {
+pub(in crate::raft) fn outcome_to(outcome: &Outcome) -> stored::Outcome {
     let outcome = match outcome {
         Outcome::Done => Stored::Done(stored::Blank {}),
         Outcome::Created(ids) => {
@@ -19,7 +19,9 @@ pub(super) fn outcome_to(outcome: &Outcome) -> stored::Outcome {
     stored::Outcome { outcome: Some(outcome) }
 }
 
-pub(super) fn outcome_from(outcome: Option<stored::Outcome>) -> Result<Outcome, CodecError> {
+pub(in crate::raft) fn outcome_from(
+    outcome: Option<stored::Outcome>,
+) -> Result<Outcome, CodecError> {
     let outcome = needed("outcome", outcome)?.outcome.ok_or(CodecError::UnknownAction)?;
     Ok(match outcome {
         Stored::Done(_) => Outcome::Done,
@@ -114,6 +116,15 @@ fn refusal_to(refusal: &Refusal) -> stored::Refusal {
         Refusal::NamedTwice { kind, name } => {
             StoredRefusal::NamedTwice(version_to(*kind, name, "", ""))
         }
+        Refusal::LastManager => StoredRefusal::LastManager(stored::Blank {}),
+        Refusal::NodeIsManager { id } => StoredRefusal::NodeIsManager(id.to_string()),
+        Refusal::NodeIsNotDown { id } => StoredRefusal::NodeIsNotDown(id.to_string()),
+        Refusal::NodesTooMany { max } => {
+            StoredRefusal::NodesTooMany(u64::try_from(*max).expect("sizes fit in 64 bits"))
+        }
+        Refusal::QuorumLoss => StoredRefusal::QuorumLoss(stored::Blank {}),
+        Refusal::NoLabel { key } => StoredRefusal::NoLabel(key.clone()),
+        Refusal::RoleChanged { id } => StoredRefusal::RoleChanged(id.to_string()),
     };
     stored::Refusal { refusal: Some(refusal) }
 }
@@ -178,5 +189,14 @@ fn refusal_from(refusal: stored::Refusal) -> Result<Refusal, CodecError> {
         StoredRefusal::NamedTwice(one) => {
             Refusal::NamedTwice { kind: kind_from(one.kind)?, name: name(&one.name)? }
         }
+        StoredRefusal::LastManager(_) => Refusal::LastManager,
+        StoredRefusal::NodeIsManager(id) => Refusal::NodeIsManager { id: NodeId::parse(&id)? },
+        StoredRefusal::NodeIsNotDown(id) => Refusal::NodeIsNotDown { id: NodeId::parse(&id)? },
+        StoredRefusal::NodesTooMany(max) => Refusal::NodesTooMany {
+            max: usize::try_from(max).map_err(|_| CodecError::Range { field: "nodes" })?,
+        },
+        StoredRefusal::QuorumLoss(_) => Refusal::QuorumLoss,
+        StoredRefusal::NoLabel(key) => Refusal::NoLabel { key },
+        StoredRefusal::RoleChanged(id) => Refusal::RoleChanged { id: NodeId::parse(&id)? },
     })
 }

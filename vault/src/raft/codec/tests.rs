@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use vault_core::cluster::Cluster;
 use vault_core::command::{
-    Action, Actor, Command, CreateCluster, DestroyVersion, HolderName, NewObject, NewVersion,
-    ObjectKind, Outcome, RaiseLevel, Refusal, Resealed, SealedAt, TaskChange, TaskReport,
-    UpdateObject,
+    Action, Actor, Command, CreateCluster, DestroyVersion, HolderName, Issued, ManagerPlace,
+    NewObject, NewVersion, NodeUpdate, ObjectKind, Outcome, RaiseLevel, Refusal, Resealed,
+    SealedAt, TaskChange, TaskReport, UpdateObject,
 };
 use vault_core::feature::Level;
 use vault_core::id::{ClusterId, NodeId, ObjectId, ServiceId, TaskId};
 use vault_core::labels::Labels;
 use vault_core::name::{SecretName, ServiceName, Target};
-use vault_core::node::{Availability, Node, Role};
+use vault_core::node::{Availability, KeyPin, Node, NodeStatus, Role};
 use vault_core::request::RequestId;
 use vault_core::seal::{Epoch, Kind, Sealed};
 use vault_core::service::{Grant, ServiceSpec};
@@ -62,6 +62,13 @@ pub(in crate::raft) fn create_cluster() -> CreateCluster {
             availability: Availability::Active,
             addr: "192.0.2.1:2377".into(),
             engine_version: "0.1.0".into(),
+            level: Level::FIRST,
+            labels: Labels::default(),
+            status: NodeStatus::Unknown,
+            raft_id: None,
+            pins: Vec::new(),
+            certificate: String::new(),
+            certificate_end_secs: 0,
         },
     }
 }
@@ -172,9 +179,62 @@ fn later_actions() -> Vec<(&'static str, Action)> {
     ]
 }
 
+/// What came with several managers.
+fn node_actions() -> Vec<(&'static str, Action)> {
+    let node = NodeId::from_entropy([2; 17]);
+    vec![
+        ("want-epoch-after", Action::WantEpochAfter(Epoch(1))),
+        ("drop-epochs-before", Action::DropEpochsBefore(Epoch(2))),
+        ("admit-node", Action::AdmitNode(Box::new(whole_node()))),
+        ("renew-node", Action::RenewNode(node, issued())),
+        ("place-manager", Action::PlaceManager(node, place())),
+        ("update-node", Action::UpdateNode(node_update())),
+        ("remove-node", Action::RemoveNode(node, true)),
+        ("report-nodes", Action::ReportNodes(vec![(node, NodeStatus::Down)])),
+        ("rotate-token", Action::RotateToken(Role::Manager, sealed(11))),
+    ]
+}
+
+fn whole_node() -> Node {
+    Node {
+        labels: labels(),
+        status: NodeStatus::Ready,
+        raft_id: Some(9),
+        pins: vec![KeyPin([5; 32]), KeyPin([6; 32])],
+        certificate: "pem".into(),
+        certificate_end_secs: 2_000_000_000,
+        level: Level(1),
+        ..create_cluster().node
+    }
+}
+
+fn issued() -> Issued {
+    let (pin, certificate) = (KeyPin([7; 32]), "pem".into());
+    Issued { pin, certificate, end_secs: 2_000_000_000, role: Role::Worker }
+}
+
+fn place() -> ManagerPlace {
+    ManagerPlace {
+        addr: "192.0.2.2:2377".into(),
+        hostname: "host".into(),
+        engine_version: "0.2.0".into(),
+        level: Level(2),
+    }
+}
+
+fn node_update() -> NodeUpdate {
+    NodeUpdate {
+        id: NodeId::from_entropy([2; 17]),
+        expected: Some(4),
+        role: Some(Role::Manager),
+        availability: Some(Availability::Drain),
+        labels: Some(labels()),
+    }
+}
+
 fn payload(action: Action) -> Payload {
     let at = Timestamp::from_nanos(1_800_000_000_000_000_001);
-    let actor = Some(Actor { uid: 1000, pid: 77, call: 20 });
+    let actor = Some(Actor { uid: 1000, pid: 77, call: 20, node: None });
     let command = Command { at, request: Some(RequestId([8; 16])), actor, action };
     Payload::Normal(Proposal(Arc::new(command)))
 }
@@ -184,7 +244,7 @@ fn every_payload_reads_as_it_was_written_and_is_written_as_it_always_was() {
     let member = Member { node_id: "n".into(), addr: "192.0.2.1:2377".into() };
     let members = BTreeMap::from([(1, member)]);
     let membership = Membership::new(vec![BTreeSet::from([1])], members).unwrap();
-    let commands = actions().into_iter().chain(later_actions());
+    let commands = actions().into_iter().chain(later_actions()).chain(node_actions());
     let commands = commands.map(|(name, action)| (name, payload(action)));
     let own = [("blank", Payload::Blank), ("membership", Payload::Membership(membership))];
     for (name, payload) in commands.chain(own) {
@@ -241,7 +301,7 @@ fn a_cluster_of_a_newer_level_is_not_taken_up_and_names_the_version() {
 
 #[test]
 fn bytes_out_of_range_are_refused_and_never_a_panic() {
-    for (name, action) in actions().into_iter().chain(later_actions()) {
+    for (name, action) in actions().into_iter().chain(later_actions()).chain(node_actions()) {
         let bytes = encode_payload(&payload(action));
         for at in 0..bytes.len() {
             for flip in [1, 0x80, 0xff] {
@@ -357,12 +417,19 @@ fn every_outcome_reads_as_it_was_written() {
         },
         Refusal::LabelsTooMany { kind, name: name("n") },
         Refusal::NamedTwice { kind, name: name("n") },
+        Refusal::LastManager,
+        Refusal::QuorumLoss,
+        Refusal::NoLabel { key: "k".into() },
+        Refusal::NodeIsManager { id: NodeId::from_entropy([2; 17]) },
+        Refusal::NodeIsNotDown { id: NodeId::from_entropy([2; 17]) },
+        Refusal::NodesTooMany { max: 3 },
+        Refusal::RoleChanged { id: NodeId::from_entropy([2; 17]) },
         Refusal::GrantedSecretsMissing { names: vec!["n".into()] },
     ];
     let made = Outcome::Created(vec![ObjectId::from_entropy([4; 17])]);
     let outcomes = refusals.into_iter().map(Outcome::Refused).chain([Outcome::Done, made]);
     for outcome in outcomes {
-        let stored = outcome::outcome_to(&outcome);
-        assert_eq!(outcome::outcome_from(Some(stored)).unwrap(), outcome);
+        let stored = outcome_to(&outcome);
+        assert_eq!(outcome_from(Some(stored)).unwrap(), outcome);
     }
 }

@@ -1,0 +1,182 @@
+//! `coffer status`: one screen that says how the cluster stands and what to do about it.
+
+use serde_json::json;
+
+use crate::client::Client;
+use crate::clock;
+use crate::exit::Failure;
+use crate::host::Host;
+use crate::objects::ManagerState;
+use crate::objects::Status;
+use crate::out;
+use crate::table;
+
+const DAY_SECS: u64 = 86_400;
+
+/// Why the screen is not shown, or ends in a no.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum StatusError {
+    #[error("unknown format {0}: 'json' is known, and no --format at all")]
+    Format(String),
+    #[error("the cluster is not healthy")]
+    Unhealthy,
+}
+
+/// Shows the screen.
+pub(crate) async fn show(host: &Host, format: Option<&str>) -> Result<(), Failure> {
+    let is_json = match format {
+        None | Some("" | "table") => false,
+        Some("json") => true,
+        Some(other) => return Err(StatusError::Format(other.to_owned()).into()),
+    };
+    let status = Client::connect(host).await?.status().await?;
+    let now = u64::try_from(clock::now_ns() / 1_000_000_000).unwrap_or(0);
+    out::text(if is_json { document(&status) } else { screen(&status, now) })?;
+    let is_healthy = !status.warnings.iter().any(|warning| warning.is_urgent);
+    if is_healthy { Ok(()) } else { Err(StatusError::Unhealthy.into()) }
+}
+
+fn document(status: &Status) -> String {
+    let managers: Vec<_> = status
+        .managers
+        .iter()
+        .map(|one| {
+            json!({
+                "NodeID": one.node_id, "Hostname": one.hostname, "Addr": one.addr,
+                "Leader": one.is_leader, "Voter": one.is_voter, "Matched": one.matched,
+                "SilentMs": one.silent_ms, "CertificateEnd": one.certificate_end,
+            })
+        })
+        .collect();
+    let warnings: Vec<_> = status
+        .warnings
+        .iter()
+        .map(|one| json!({ "Text": one.text, "Cure": one.cure, "Urgent": one.is_urgent }))
+        .collect();
+    let healthy = !status.warnings.iter().any(|warning| warning.is_urgent);
+    let whole = json!({
+        "Healthy": healthy, "ClusterID": status.cluster_id, "NodeID": status.node_id,
+        "Version": status.version, "Term": status.term, "LeaderID": status.leader_id,
+        "AppliedIndex": status.applied, "LastIndex": status.last,
+        "SnapshotIndex": status.snapshot, "Managers": managers, "Warnings": warnings,
+        "DiskFree": status.disk_free, "MemoryUsed": status.memory_used,
+        "MemoryBudget": status.memory_budget, "CertificateEnd": status.certificate_end,
+        "RootEnd": status.root_end, "KeyEpoch": status.key_epoch, "Secrets": status.secrets,
+        "Configs": status.configs, "Services": status.services, "Nodes": status.nodes,
+    });
+    format!("{whole}\n")
+}
+
+fn screen(status: &Status, now: u64) -> String {
+    let mut text = format!(
+        "Cluster   {}   term {}, index {} applied of {}, snapshot at {}\n",
+        status.cluster_id, status.term, status.applied, status.last, status.snapshot
+    );
+    text += &format!(
+        "Holds     {} secrets, {} configs, {} services, {} nodes; data key of epoch {}\n",
+        status.secrets, status.configs, status.services, status.nodes, status.key_epoch
+    );
+    text += &format!(
+        "Here      {} of {} MiB for values, {} MiB free on disk; certificate ends in {}, root in {}\n\n",
+        status.memory_used >> 20,
+        status.memory_budget >> 20,
+        status.disk_free >> 20,
+        days(status.certificate_end, now),
+        days(status.root_end, now),
+    );
+    let header = ["MANAGER", "ADDRESS", "ROLE", "BEHIND", "SILENT", "CERTIFICATE"];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    rows.extend(status.managers.iter().map(|one| row(one, status, now)));
+    text += &table::layout(&rows);
+    if status.warnings.is_empty() {
+        return text + "\nHealthy.\n";
+    }
+    for warning in &status.warnings {
+        let mark = if warning.is_urgent { "!!" } else { "! " };
+        text += &format!("\n{mark} {}\n   {}\n", warning.text, warning.cure);
+    }
+    text
+}
+
+fn row(one: &ManagerState, status: &Status, now: u64) -> Vec<String> {
+    let mark = if one.node_id == status.node_id { " *" } else { "" };
+    let name = if one.hostname.is_empty() { &one.node_id } else { &one.hostname };
+    let role = match (one.is_leader, one.is_voter) {
+        (true, _) => "leader",
+        (false, true) => "voter",
+        (false, false) => "learner",
+    };
+    let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+    vec![
+        format!("{name}{mark}"),
+        one.addr.clone(),
+        role.to_owned(),
+        or_dash(one.matched.map(|at| status.last.saturating_sub(at).to_string())),
+        or_dash(one.silent_ms.map(|silent| format!("{silent} ms"))),
+        days(one.certificate_end, now),
+    ]
+}
+
+fn days(end: u64, now: u64) -> String {
+    match end.checked_sub(now) {
+        None | Some(0) => "ended".to_owned(),
+        Some(left) => format!("{} days", left / DAY_SECS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objects::Warning;
+
+    fn status(warnings: Vec<Warning>) -> Status {
+        let manager = |name: &str, is_leader| ManagerState {
+            node_id: format!("id-{name}"),
+            hostname: name.to_owned(),
+            addr: "10.0.0.1:2377".to_owned(),
+            is_leader,
+            is_voter: true,
+            matched: Some(90),
+            silent_ms: Some(7),
+            certificate_end: 10 * DAY_SECS,
+        };
+        Status {
+            cluster_id: "C".to_owned(),
+            node_id: "id-a".to_owned(),
+            version: "0".to_owned(),
+            term: 3,
+            leader_id: "id-a".to_owned(),
+            applied: 99,
+            last: 100,
+            snapshot: 50,
+            managers: vec![manager("a", true), manager("b", false)],
+            warnings,
+            disk_free: 5 << 20,
+            memory_used: 1 << 20,
+            memory_budget: 8 << 20,
+            certificate_end: 10 * DAY_SECS,
+            root_end: 0,
+            key_epoch: 2,
+            secrets: 4,
+            configs: 3,
+            services: 2,
+            nodes: 1,
+        }
+    }
+
+    #[test]
+    fn the_screen_says_who_leads_and_who_is_behind() {
+        let text = screen(&status(vec![]), DAY_SECS);
+        for part in ["term 3", "a *", "leader", "voter", "10        ", "9 days", "Healthy."] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_warning_comes_with_its_cure() {
+        let (text, cure) = ("it burns".to_owned(), "put it out".to_owned());
+        let text = screen(&status(vec![Warning { text, cure, is_urgent: true }]), 0);
+        assert!(text.ends_with("\n!! it burns\n   put it out\n"), "{text}");
+        assert!(!text.contains("Healthy"), "{text}");
+    }
+}

@@ -1,0 +1,210 @@
+//! What somebody should look at: facts in, warnings out, each with its cure.
+
+use crate::limits::{CAUGHT_UP_ENTRIES, CERTIFICATE_WARN_SECS, MANAGER_SILENT_MS, ROOT_WARN_SECS};
+
+/// One manager, as far as the one that is asked knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ManagerFacts {
+    pub hostname: String,
+    pub is_voter: bool,
+    /// On the leader: the last entry that it has on disk.
+    pub matched: Option<u64>,
+    /// On the leader: since when it has not answered.
+    pub silent_ms: Option<u64>,
+    pub certificate_end_secs: u64,
+}
+
+/// How a cluster stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    pub now_secs: u64,
+    pub has_leader: bool,
+    pub last_index: u64,
+    pub managers: Vec<ManagerFacts>,
+    pub root_end_secs: u64,
+    pub disk_free: u64,
+    pub disk_reserve: u64,
+    pub memory_used: u64,
+    pub memory_budget: u64,
+    /// Values that wait to be sealed under the newest data key.
+    pub is_rotating: bool,
+}
+
+/// Something to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    pub text: String,
+    pub cure: String,
+    /// The cluster is not healthy: something does not work, or is about to stop.
+    pub is_urgent: bool,
+}
+
+/// All warnings, urgent ones first.
+pub fn warnings(facts: &Facts) -> Vec<Warning> {
+    let mut all = Vec::new();
+    consensus(facts, &mut all);
+    resources(facts, &mut all);
+    certificates(facts, &mut all);
+    all.sort_by_key(|warning| !warning.is_urgent);
+    all
+}
+
+fn warning(is_urgent: bool, text: impl Into<String>, cure: impl Into<String>) -> Warning {
+    Warning { text: text.into(), cure: cure.into(), is_urgent }
+}
+
+fn consensus(facts: &Facts, all: &mut Vec<Warning>) {
+    if !facts.has_leader {
+        all.push(warning(
+            true,
+            "there is no leader: nothing can be changed, and reads fail but for those with --stale",
+            "start managers until more than half of them run; if they are lost for good: coffer swarm init --force-new-cluster",
+        ));
+    }
+    let voters = facts.managers.iter().filter(|manager| manager.is_voter).count();
+    for manager in &facts.managers {
+        let name = &manager.hostname;
+        if manager.silent_ms.is_some_and(|silent| silent >= MANAGER_SILENT_MS) {
+            all.push(warning(
+                true,
+                format!("manager {name} does not answer"),
+                format!("look at cofferd on {name}; if it is gone for good: coffer node demote, then coffer node rm"),
+            ));
+        } else if manager
+            .matched
+            .is_some_and(|at| facts.last_index.saturating_sub(at) > CAUGHT_UP_ENTRIES)
+        {
+            let behind = facts.last_index.saturating_sub(manager.matched.unwrap_or(0));
+            all.push(warning(
+                false,
+                format!("manager {name} is {behind} entries behind"),
+                format!("wait; if it stays so, look at disk and network of {name}"),
+            ));
+        }
+    }
+    if voters == 2 {
+        all.push(warning(
+            false,
+            "two managers are no safer than one: if either is lost, nothing can be changed",
+            "add a third: coffer swarm join-token manager",
+        ));
+    }
+    if facts.is_rotating {
+        all.push(warning(
+            false,
+            "values are being sealed anew under a new data key",
+            "nothing; see coffer swarm rotate-keys",
+        ));
+    }
+}
+
+fn resources(facts: &Facts, all: &mut Vec<Warning>) {
+    if facts.disk_free < facts.disk_reserve {
+        all.push(warning(
+            true,
+            format!(
+                "the disk is nearly full: {} bytes are free, writes are refused",
+                facts.disk_free
+            ),
+            "make room in the state directory's file system; writes go on by themselves",
+        ));
+    }
+    let used = facts.memory_used;
+    if used >= facts.memory_budget {
+        all.push(warning(
+            true,
+            format!("secrets and configs fill the memory budget of {} bytes", facts.memory_budget),
+            "remove some, or raise --memory-budget of every manager",
+        ));
+    } else if used > facts.memory_budget.saturating_sub(facts.memory_budget >> 3) {
+        all.push(warning(
+            false,
+            format!("secrets and configs take {used} of {} bytes", facts.memory_budget),
+            "raise --memory-budget of every manager",
+        ));
+    }
+}
+
+fn certificates(facts: &Facts, all: &mut Vec<Warning>) {
+    for manager in &facts.managers {
+        let left = manager.certificate_end_secs.saturating_sub(facts.now_secs);
+        if left < CERTIFICATE_WARN_SECS {
+            let name = &manager.hostname;
+            all.push(warning(
+                left == 0,
+                if left == 0 {
+                    format!("the certificate of manager {name} has ended")
+                } else {
+                    format!("the certificate of manager {name} ends in {} days", left / 86_400)
+                },
+                format!("look at the log of cofferd on {name}"),
+            ));
+        }
+    }
+    let left = facts.root_end_secs.saturating_sub(facts.now_secs);
+    if left < ROOT_WARN_SECS {
+        all.push(warning(
+            left == 0,
+            format!("the root certificate ends in {} days", left / 86_400),
+            "rotate it: coffer swarm ca --rotate",
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn healthy() -> Facts {
+        let manager = |name: &str| ManagerFacts {
+            hostname: name.into(),
+            is_voter: true,
+            matched: Some(100),
+            silent_ms: Some(0),
+            certificate_end_secs: 100 * 86_400,
+        };
+        Facts {
+            now_secs: 0,
+            has_leader: true,
+            last_index: 100,
+            managers: ["a", "b", "c"].map(manager).into(),
+            root_end_secs: 4_000 * 86_400,
+            disk_free: 10,
+            disk_reserve: 5,
+            memory_used: 1,
+            memory_budget: 100,
+            is_rotating: false,
+        }
+    }
+
+    #[test]
+    fn a_healthy_cluster_has_nothing_to_look_at() {
+        assert_eq!(warnings(&healthy()), []);
+    }
+
+    #[test]
+    fn each_trouble_has_its_warning_and_its_cure() {
+        type Change = fn(&mut Facts);
+        let rows: [(Change, bool, &str); 10] = [
+            (|facts| facts.has_leader = false, true, "no leader"),
+            (|facts| facts.managers[1].silent_ms = Some(9_000), true, "b does not answer"),
+            (|facts| facts.last_index = 5_000, false, "entries behind"),
+            (|facts| facts.managers.truncate(2), false, "two managers"),
+            (|facts| facts.disk_free = 1, true, "nearly full"),
+            (|facts| facts.memory_used = 100, true, "fill the memory budget"),
+            (|facts| facts.memory_used = 95, false, "95 of 100"),
+            (|facts| facts.managers[0].certificate_end_secs = 86_400, false, "a ends in 1 days"),
+            (|facts| facts.managers[0].certificate_end_secs = 0, true, "a has ended"),
+            (|facts| facts.root_end_secs = 86_400, false, "root certificate ends"),
+        ];
+        for (change, is_urgent, text) in rows {
+            let mut facts = healthy();
+            change(&mut facts);
+            let found = warnings(&facts);
+            let first = found.first().unwrap_or_else(|| panic!("{text}: no warning"));
+            assert!(first.text.contains(text), "{text}: {}", first.text);
+            assert!(!first.cure.is_empty(), "{text}");
+            assert_eq!(first.is_urgent, is_urgent, "{text}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Nodes: joining, certificates, roles, going.
+
+use std::sync::Arc;
+
+use super::{Stamp, State, not_found};
+use crate::command::{Issued, ManagerPlace, NodeUpdate, ObjectKind, Outcome, Refusal};
+use crate::event::EventAction;
+use crate::id::NodeId;
+use crate::limits::{NODES_MAX, REMOVED_KEPT_SECS};
+use crate::node::{KeyPin, Node, NodeStatus, Role};
+use crate::roster::keeps_quorum;
+use crate::seal::Sealed;
+use crate::table::LookupError;
+
+/// Keys that prove a node at one time: the one last seen, and one issued after it.
+const PINS_MAX: usize = 2;
+
+impl State {
+    /// The same node again, with the same key: it did not get the answer.
+    pub(super) fn admit_node(&mut self, stamp: &mut Stamp, node: Node) -> Result<Outcome, Refusal> {
+        let id = node.id;
+        if self.nodes.contains_key(&id) || self.removed.contains_key(&id) {
+            return Err(Refusal::NameTaken { kind: ObjectKind::Node, name: id.to_string() });
+        }
+        if self.nodes.len() >= NODES_MAX {
+            return Err(Refusal::NodesTooMany { max: NODES_MAX });
+        }
+        let joined = Node { meta: stamp.meta(), raft_id: raft_id(stamp, node.role), ..node };
+        stamp.event(ObjectKind::Node, EventAction::Create, id.object(), &joined.hostname);
+        self.nodes.insert(id, Arc::new(joined));
+        self.workload_index = stamp.index;
+        Ok(Outcome::Created(vec![id.object()]))
+    }
+
+    pub(super) fn renew_node(
+        &mut self,
+        stamp: &mut Stamp,
+        id: NodeId,
+        issued: Issued,
+    ) -> Result<Outcome, Refusal> {
+        let node = self.node_or_refuse(id)?;
+        if node.role != issued.role {
+            return Err(Refusal::RoleChanged { id });
+        }
+        let mut pins = node.pins.clone();
+        pins.retain(|pin| *pin != issued.pin);
+        pins.push(issued.pin);
+        let surplus = pins.len().saturating_sub(PINS_MAX);
+        pins.drain(..surplus);
+        let Issued { certificate, end_secs: certificate_end_secs, .. } = issued;
+        self.change_node(stamp, Node { pins, certificate, certificate_end_secs, ..node });
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn place_manager(
+        &mut self,
+        stamp: &mut Stamp,
+        id: NodeId,
+        place: ManagerPlace,
+    ) -> Result<Outcome, Refusal> {
+        let node = self.node_or_refuse(id)?;
+        let ManagerPlace { addr, hostname, engine_version, level } = place;
+        self.change_node(stamp, Node { addr, hostname, engine_version, level, ..node });
+        self.workload_index = stamp.index;
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn update_node(
+        &mut self,
+        stamp: &mut Stamp,
+        update: NodeUpdate,
+    ) -> Result<Outcome, Refusal> {
+        let node = self.node_or_refuse(update.id)?;
+        if update.expected.is_some_and(|expected| expected != node.meta.version_index) {
+            return Err(Refusal::OutOfSequence);
+        }
+        let role = update.role.unwrap_or(node.role);
+        let raft_id = match (node.role, role) {
+            (Role::Worker, Role::Manager) => raft_id(stamp, role),
+            (Role::Manager, Role::Worker) if self.managers().count() < 2 => {
+                return Err(Refusal::LastManager);
+            }
+            (Role::Manager, Role::Worker) if !self.may_lose(update.id) => {
+                return Err(Refusal::QuorumLoss);
+            }
+            (Role::Manager, Role::Worker) => None,
+            (Role::Worker, Role::Worker) | (Role::Manager, Role::Manager) => node.raft_id,
+        };
+        let availability = update.availability.unwrap_or(node.availability);
+        let labels = update.labels.unwrap_or_else(|| node.labels.clone());
+        self.change_node(stamp, Node { role, raft_id, availability, labels, ..node });
+        self.workload_index = stamp.index;
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn remove_node(
+        &mut self,
+        stamp: &mut Stamp,
+        id: NodeId,
+        is_forced: bool,
+    ) -> Result<Outcome, Refusal> {
+        let node = self.node_or_refuse(id)?;
+        if node.role == Role::Manager {
+            return Err(Refusal::NodeIsManager { id });
+        }
+        if node.status == NodeStatus::Ready && !is_forced {
+            return Err(Refusal::NodeIsNotDown { id });
+        }
+        self.nodes.remove(&id);
+        let now_secs = stamp.at.secs();
+        self.removed = self
+            .removed
+            .iter()
+            .filter(|(_, end)| end.saturating_add(REMOVED_KEPT_SECS) > now_secs)
+            .map(|(known, end)| (*known, *end))
+            .collect();
+        self.removed.insert(id, node.certificate_end_secs);
+        stamp.event(ObjectKind::Node, EventAction::Remove, id.object(), &node.hostname);
+        self.workload_index = stamp.index;
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn report_nodes(
+        &mut self,
+        stamp: &mut Stamp,
+        reports: Vec<(NodeId, NodeStatus)>,
+    ) -> Outcome {
+        for (id, status) in reports {
+            let Some(node) = self.nodes.get(&id).filter(|node| node.status != status) else {
+                continue;
+            };
+            // No new version index: an operator's change must not fail because a node came or went.
+            let changed = Node { status, ..Node::clone(node) };
+            stamp.event(ObjectKind::Node, EventAction::Update, id.object(), &changed.hostname);
+            self.nodes.insert(id, Arc::new(changed));
+            self.workload_index = stamp.index;
+        }
+        Outcome::Done
+    }
+
+    pub(super) fn rotate_token(
+        &mut self,
+        stamp: &mut Stamp,
+        role: Role,
+        sealed: Sealed,
+    ) -> Result<Outcome, Refusal> {
+        self.refuse_old_keys([&sealed].into_iter())?;
+        let cluster = self.cluster.as_mut().ok_or(Refusal::NoCluster)?;
+        let cluster = Arc::make_mut(cluster);
+        match role {
+            Role::Worker => cluster.worker_token = sealed,
+            Role::Manager => cluster.manager_token = sealed,
+        }
+        cluster.meta.version_index = stamp.index;
+        cluster.meta.updated_at = stamp.at;
+        let id = cluster.id.object();
+        stamp.event(ObjectKind::Cluster, EventAction::Update, id, "default");
+        Ok(Outcome::Done)
+    }
+
+    /// The node whose latest key this is.
+    pub fn node_with_key(&self, pin: KeyPin) -> Option<&Arc<Node>> {
+        self.nodes.values().find(|node| node.is_proven_by(pin))
+    }
+
+    /// All managers, by their records.
+    pub fn managers(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.nodes.values().filter(|node| node.role == Role::Manager)
+    }
+
+    /// Whether the managers still have a majority without this one, as far as the leader hears of them.
+    pub fn may_lose(&self, id: NodeId) -> bool {
+        let others = self.managers().filter(|node| node.id != id);
+        let answering = others.filter(|node| node.status == NodeStatus::Ready).count();
+        keeps_quorum(self.managers().count(), answering)
+    }
+
+    /// The node with this ID, or the only one whose ID starts so, or whose host is called so.
+    pub fn find_node(&self, reference: &str) -> Result<&Arc<Node>, LookupError> {
+        if let Some(node) = NodeId::parse(reference).ok().and_then(|id| self.nodes.get(&id)) {
+            return Ok(node);
+        }
+        let by = |fits: &dyn Fn(&Node) -> bool| {
+            let mut found = self.nodes.values().filter(|node| fits(node));
+            (found.next(), found.count())
+        };
+        let named = by(&|node| !reference.is_empty() && node.hostname == reference);
+        let prefixed = by(&|node| !reference.is_empty() && node.id.as_str().starts_with(reference));
+        match if named.0.is_some() { named } else { prefixed } {
+            (None, _) => Err(LookupError::NotFound),
+            (Some(node), 0) => Ok(node),
+            (Some(_), more) => Err(LookupError::Ambiguous(more.saturating_add(1))),
+        }
+    }
+
+    fn node_or_refuse(&self, id: NodeId) -> Result<Node, Refusal> {
+        let found = self.nodes.get(&id).map(|node| Node::clone(node));
+        found.ok_or_else(|| not_found(ObjectKind::Node, id.object()))
+    }
+
+    fn change_node(&mut self, stamp: &mut Stamp, mut node: Node) {
+        node.meta.version_index = stamp.index;
+        node.meta.updated_at = stamp.at;
+        stamp.event(ObjectKind::Node, EventAction::Update, node.id.object(), &node.hostname);
+        self.nodes.insert(node.id, Arc::new(node));
+    }
+}
+
+/// The index of the entry that makes a manager: no other entry has it.
+fn raft_id(stamp: &Stamp, role: Role) -> Option<u64> {
+    (role == Role::Manager).then_some(stamp.index)
+}

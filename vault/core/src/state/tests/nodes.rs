@@ -1,0 +1,208 @@
+//! Nodes: joining, certificates, roles, going.
+
+use super::*;
+use crate::command::{Issued, ManagerPlace, NodeUpdate};
+use crate::node::{Node, NodeStatus};
+
+fn node_id(n: u8) -> NodeId {
+    NodeId::from_entropy(entropy(n))
+}
+
+fn node(n: u8, role: Role) -> Node {
+    let Action::CreateCluster(first) = create_cluster() else { unreachable!() };
+    Node {
+        id: node_id(n),
+        hostname: format!("host-{n}"),
+        role,
+        status: NodeStatus::Unknown,
+        raft_id: None,
+        pins: vec![KeyPin([n; 32])],
+        ..first.node
+    }
+}
+
+fn admit(n: u8, role: Role) -> Action {
+    Action::AdmitNode(Box::new(node(n, role)))
+}
+
+fn change(n: u8, role: Role) -> NodeUpdate {
+    NodeUpdate {
+        id: node_id(n),
+        expected: None,
+        role: Some(role),
+        availability: None,
+        labels: None,
+    }
+}
+
+/// A cluster of so many managers, the first with the number 2, all heard of.
+fn managers(count: u8) -> State {
+    let mut state = cluster();
+    for n in 3..count + 2 {
+        state.run(u64::from(n), at(20, admit(n, Role::Manager)));
+    }
+    let heard = (2..count + 2).map(|n| (node_id(n), NodeStatus::Ready)).collect();
+    state.run(50, at(21, Action::ReportNodes(heard)));
+    state
+}
+
+#[test]
+fn a_manager_gets_the_index_of_its_entry_as_its_number_and_a_worker_gets_none() {
+    let mut state = cluster();
+    state.run(7, at(20, admit(3, Role::Manager)));
+    state.run(8, at(20, admit(4, Role::Worker)));
+    assert_eq!(state.node(node_id(3)).unwrap().raft_id, Some(7));
+    assert_eq!(state.node(node_id(4)).unwrap().raft_id, None);
+    assert_eq!(state.node(node_id(4)).unwrap().meta.version_index, 8);
+}
+
+#[test]
+fn a_node_is_admitted_once() {
+    let mut state = cluster();
+    state.run(7, at(20, admit(3, Role::Manager)));
+    let again = state.run(8, at(20, admit(3, Role::Manager)));
+    assert!(matches!(again, Outcome::Refused(Refusal::NameTaken { .. })), "{again:?}");
+    assert_eq!(state.node(node_id(3)).unwrap().raft_id, Some(7));
+}
+
+#[test]
+fn a_number_in_raft_is_never_used_twice_not_even_by_the_same_node() {
+    let mut state = managers(3);
+    state.run(60, at(30, Action::UpdateNode(change(3, Role::Worker))));
+    assert_eq!(state.node(node_id(3)).unwrap().raft_id, None);
+    state.run(61, at(31, Action::UpdateNode(change(3, Role::Manager))));
+    assert_eq!(state.node(node_id(3)).unwrap().raft_id, Some(61));
+}
+
+#[test]
+fn the_last_manager_and_a_quorum_are_not_given_away() {
+    let demote = |n| Action::UpdateNode(change(n, Role::Worker));
+    let mut alone = cluster();
+    let refused = alone.run(60, at(30, demote(2)));
+    assert_eq!(refused, Outcome::Refused(Refusal::LastManager));
+    let mut three = managers(3);
+    let down = vec![(node_id(4), NodeStatus::Down)];
+    three.run(60, at(30, Action::ReportNodes(down)));
+    let refused = three.run(61, at(31, demote(3)));
+    assert_eq!(refused, Outcome::Refused(Refusal::QuorumLoss));
+    assert_eq!(three.run(62, at(32, demote(4))), Outcome::Done, "the one that is down may go");
+}
+
+#[test]
+fn the_record_allows_the_key_last_seen_and_the_one_issued_after_it() {
+    let mut state = cluster();
+    state.run(7, at(20, admit(3, Role::Worker)));
+    let renew = |n, role| {
+        let issued = Issued { pin: KeyPin([n; 32]), certificate: "pem".into(), end_secs: 9, role };
+        Action::RenewNode(node_id(3), issued)
+    };
+    for n in [10, 11] {
+        assert_eq!(state.run(8, at(20, renew(n, Role::Worker))), Outcome::Done);
+    }
+    let known = state.node(node_id(3)).unwrap();
+    assert_eq!(known.pins, [KeyPin([10; 32]), KeyPin([11; 32])]);
+    assert!(state.node_with_key(KeyPin([3; 32])).is_none(), "the oldest key proves nothing");
+    let refused = state.run(9, at(20, renew(12, Role::Manager)));
+    assert_eq!(refused, Outcome::Refused(Refusal::RoleChanged { id: node_id(3) }));
+}
+
+#[test]
+fn a_manager_is_demoted_before_it_is_removed_and_a_ready_node_goes_only_by_force() {
+    let mut state = managers(3);
+    let remove = |force| Action::RemoveNode(node_id(3), force);
+    let refused = state.run(60, at(30, remove(true)));
+    assert_eq!(refused, Outcome::Refused(Refusal::NodeIsManager { id: node_id(3) }));
+    state.run(61, at(31, Action::UpdateNode(change(3, Role::Worker))));
+    let refused = state.run(62, at(32, remove(false)));
+    assert_eq!(refused, Outcome::Refused(Refusal::NodeIsNotDown { id: node_id(3) }));
+    assert_eq!(state.run(63, at(33, remove(true))), Outcome::Done);
+    assert!(state.node(node_id(3)).is_none() && state.was_removed(node_id(3)));
+    let again = state.run(64, at(34, admit(3, Role::Worker)));
+    assert!(matches!(again, Outcome::Refused(_)), "a removed node never comes back as itself");
+}
+
+#[test]
+fn removed_nodes_are_forgotten_once_their_certificates_are_long_ended() {
+    let mut state = managers(3);
+    let secs = |secs: u64| secs * 1_000_000_000;
+    for n in [3, 4] {
+        state.run(60, at(30, admit(n + 10, Role::Worker)));
+    }
+    state.run(61, at(secs(1), Action::RemoveNode(node_id(13), true)));
+    let end = 2_000_000_000 + 7 * 24 * 3_600;
+    state.run(62, at(secs(end - 1), Action::RemoveNode(node_id(14), true)));
+    assert!(state.was_removed(node_id(13)));
+    state.run(63, at(secs(end + 1), admit(20, Role::Worker)));
+    state.run(64, at(secs(end + 1), Action::RemoveNode(node_id(20), true)));
+    assert!(!state.was_removed(node_id(13)));
+}
+
+#[test]
+fn a_node_is_found_by_id_host_or_unique_prefix() {
+    let state = managers(3);
+    let id = node_id(3).to_string();
+    assert_eq!(state.find_node(&id).unwrap().id, node_id(3));
+    assert_eq!(state.find_node("host-3").unwrap().id, node_id(3));
+    assert_eq!(state.find_node(&id[..20]).unwrap().id, node_id(3));
+    assert!(state.find_node("").is_err() && state.find_node("nobody").is_err());
+}
+
+#[test]
+fn what_a_manager_says_of_itself_is_in_its_record() {
+    let mut state = managers(3);
+    let place = ManagerPlace {
+        addr: "192.0.2.9:1".into(),
+        hostname: "new".into(),
+        engine_version: "9".into(),
+        level: Level(2),
+    };
+    state.run(60, at(30, Action::PlaceManager(node_id(3), place)));
+    let node = state.node(node_id(3)).unwrap();
+    assert_eq!((node.addr.as_str(), node.hostname.as_str()), ("192.0.2.9:1", "new"));
+    assert_eq!((node.engine_version.as_str(), node.level), ("9", Level(2)));
+}
+
+#[test]
+fn hearing_of_a_node_does_not_make_an_operators_change_stale() {
+    let mut state = managers(3);
+    let seen = state.node(node_id(3)).unwrap().meta.version_index;
+    state.run(60, at(30, Action::ReportNodes(vec![(node_id(3), NodeStatus::Down)])));
+    let update = NodeUpdate { expected: Some(seen), ..change(3, Role::Manager) };
+    assert_eq!(state.run(61, at(31, Action::UpdateNode(update.clone()))), Outcome::Done);
+    let stale = state.run(62, at(32, Action::UpdateNode(update)));
+    assert_eq!(stale, Outcome::Refused(Refusal::OutOfSequence));
+}
+
+#[test]
+fn a_token_is_not_exchanged_for_one_under_an_old_key() {
+    let mut state = cluster();
+    state.run(5, at(20, Action::UseEpoch(Epoch(2))));
+    let refused = state.run(6, at(21, Action::RotateToken(Role::Worker, sealed())));
+    assert_eq!(refused, Outcome::Refused(Refusal::OldKey));
+    let newer = Sealed { epoch: Epoch(2), ..sealed() };
+    let done = state.run(7, at(22, Action::RotateToken(Role::Worker, newer.clone())));
+    assert_eq!(done, Outcome::Done);
+    let cluster = state.cluster().unwrap();
+    assert_eq!((&cluster.worker_token, cluster.meta.version_index), (&newer, 7));
+}
+
+#[test]
+fn a_rotation_is_wanted_once_and_old_epochs_go_when_nothing_needs_them() {
+    let mut state = cluster();
+    for index in [5, 6] {
+        state.run(index, at(20, Action::WantEpochAfter(Epoch(1))));
+    }
+    assert_eq!(state.wanted_epoch(), Epoch(2), "asked twice, wanted once");
+    state.run(7, at(21, Action::UseEpoch(Epoch(2))));
+    state.run(8, at(22, Action::WantEpochAfter(Epoch(2))));
+    assert_eq!(state.wanted_epoch(), Epoch(2), "one at a time");
+    state.run(9, at(23, Action::DropEpochsBefore(Epoch(2))));
+    assert_eq!(state.oldest_epoch(), Epoch(1), "the tokens are still under the old key");
+    let reseal = |kind| Resealed {
+        what: SealedAt::Own(kind),
+        sealed: Sealed { epoch: Epoch(2), ..sealed() },
+    };
+    state.run(10, at(24, Action::Reseal(Kind::OWN.map(reseal).into())));
+    state.run(11, at(25, Action::DropEpochsBefore(Epoch(2))));
+    assert_eq!(state.oldest_epoch(), Epoch(2));
+}

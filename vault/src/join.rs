@@ -1,0 +1,194 @@
+//! Joining a cluster: the root by the token's digest, a key and a certificate of one's own, the data keys,
+//! and a place among the managers.
+//!
+//! Everything is made in a draft folder, as when a cluster is founded.
+
+use std::io;
+use std::path::Path;
+
+use pki::csr;
+use pki::identity::{IdentityError, judge};
+use pki::key::{KeyDocument, KeyError, SigningKey};
+use pki::leaf::Role;
+use pki::pem::{PemError, pem_to_der};
+use pki::token::{JoinToken, RootDigest, TokenError};
+use tonic::Status;
+use vault_core::command::ManagerPlace;
+use vault_core::id::{IdError, NodeId};
+use vault_core::node::Availability;
+use vault_memory::GuardError;
+use zeroize::Zeroizing;
+
+use crate::disk::diskkey::DiskKey;
+use crate::disk::folder::{Folder, RealFolder};
+use crate::disk::keyring::Keyring;
+use crate::disk::node::Membership;
+use crate::manager::{self, CLUSTER, DRAFT, Files, Limits, Manager, ManagerError};
+use crate::tls::{self, Credentials, TlsError, dial_once};
+use crate::{clock, entropy, rpc};
+
+/// The name that a manager's certificate has for joining nodes.
+const CA_NAME: &str = "swarm-ca";
+/// The name that every manager's certificate has.
+const MANAGER_NAME: &str = "swarm-manager";
+
+/// What a node joins with.
+pub struct Joining {
+    /// Where a manager is reached: "IP:PORT".
+    pub remote: String,
+    pub token: Zeroizing<String>,
+    pub availability: Availability,
+    pub place: ManagerPlace,
+}
+
+/// Why a node did not join. Nothing of it is left, but for the record that the cluster may have of it.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error("cannot reach a manager at {addr}: {text}")]
+    Dial { addr: String, text: String },
+    /// Somebody else answers there, or the token is of another cluster or of before a rotation.
+    #[error(
+        "remote CA does not match fingerprint. The manager at {addr} has another root certificate than the token: check the address, or take a new token with: coffer swarm join-token"
+    )]
+    OtherRoot { addr: String },
+    #[error("{0}")]
+    Refused(String),
+    #[error("the manager's clock and this node's are {secs} s apart: set the clock")]
+    Clock { secs: u64 },
+    #[error("the certificate that was issued is not one for this node: {0}")]
+    Certificate(#[from] IdentityError),
+    #[error("the answer of the manager does not read: {0}")]
+    Answer(&'static str),
+    #[error(
+        "the token is for a worker, and this version joins managers alone; take the other token with: coffer swarm join-token manager"
+    )]
+    Worker,
+    #[error("cannot make a key")]
+    Key(#[from] KeyError),
+    #[error("cannot make a certificate request")]
+    Request(#[from] csr::MakeError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("no memory for keys")]
+    Memory(#[from] GuardError),
+    #[error("cannot write the cluster's files")]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Manager(#[from] ManagerError),
+}
+
+impl From<Status> for JoinError {
+    fn from(status: Status) -> Self {
+        Self::Refused(status.message().to_owned())
+    }
+}
+
+impl From<IdError> for JoinError {
+    fn from(_: IdError) -> Self {
+        Self::Answer("not an ID")
+    }
+}
+
+impl From<PemError> for JoinError {
+    fn from(_: PemError) -> Self {
+        Self::Answer("not a certificate")
+    }
+}
+
+/// Joins as a manager. It follows the log from when the leader reaches it, and votes once it has caught up.
+pub async fn join(
+    state_dir: &Path,
+    joining: Joining,
+    limits: Limits,
+) -> Result<Manager, JoinError> {
+    manager::remove_draft(state_dir)?;
+    let made = make(state_dir, joining, limits).await;
+    if made.is_err() {
+        manager::remove_draft(state_dir)?;
+    }
+    made
+}
+
+async fn make(state_dir: &Path, joining: Joining, limits: Limits) -> Result<Manager, JoinError> {
+    let addr = joining.remote.as_str();
+    let token = JoinToken::parse(joining.token.trim())?;
+    let roots = root(addr, token.root).await?;
+    let own = KeyDocument::generate(&entropy::source())?;
+    let (node, chain) = certificate(&joining, &roots, &own).await?;
+    let credentials = Credentials { chain, key: Zeroizing::new(own.expose().to_vec()), roots };
+    let config = tls::Tls::new(&credentials)?.client();
+    let channel = dial(config, addr, MANAGER_NAME).await?;
+    let admitted = rpc::peers::admit(channel.clone(), &joining.place).await?;
+    let keys = rpc::peers::keyring_over(channel).await?;
+    let keyring = Keyring::from_keys(&keys)?.ok_or(JoinError::Answer("no data keys"))?;
+    let membership = Membership {
+        cluster: admitted.cluster,
+        node,
+        raft_id: admitted.raft_id,
+        recovery_epoch: admitted.recovery_epoch,
+    };
+    let home = RealFolder::open(state_dir)?;
+    let folder = home.folder(DRAFT)?;
+    let disk_key = DiskKey::filled(entropy::fill)?;
+    let files = Files { folder, disk_key, keyring, membership, credentials };
+    files.write()?;
+    let manager = Manager::start(files, limits).await?;
+    home.rename(DRAFT, CLUSTER)?;
+    home.flush()?;
+    Ok(manager)
+}
+
+/// The root bundle, believed because its digest stands in the token.
+async fn root(addr: &str, digest: RootDigest) -> Result<String, JoinError> {
+    let channel = dial(tls::first_contact()?, addr, CA_NAME).await?;
+    let roots = rpc::ca::root(channel).await?;
+    if RootDigest::of(&roots) == digest {
+        Ok(roots)
+    } else {
+        Err(JoinError::OtherRoot { addr: addr.to_owned() })
+    }
+}
+
+/// This node's ID and certificate, over its own key.
+async fn certificate(
+    joining: &Joining,
+    roots: &str,
+    own: &KeyDocument,
+) -> Result<(NodeId, String), JoinError> {
+    let (request, public) = {
+        let random = entropy::source();
+        let key = SigningKey::parse(own.expose(), &random)?;
+        (csr::make(&key)?, key.public_key())
+    };
+    let channel = dial(tls::joining(roots)?, &joining.remote, CA_NAME).await?;
+    let issued = rpc::ca::issue(channel, request, &joining.token, joining.availability).await?;
+    let node = NodeId::parse(&issued.node_id)?;
+    let der = pem_to_der(&issued.certificate)?;
+    let chain: Vec<&[u8]> = der.iter().map(Vec::as_slice).collect();
+    let claim = judge(&chain, roots, clock::now().secs())?;
+    if claim.node != node.as_str() || claim.key != public.digest() {
+        return Err(JoinError::Answer("the certificate is another node's"));
+    }
+    match claim.role {
+        Role::Manager => Ok((node, issued.certificate)),
+        Role::Worker => Err(JoinError::Worker),
+    }
+}
+
+async fn dial(
+    config: std::sync::Arc<rustls::ClientConfig>,
+    addr: &str,
+    name: &'static str,
+) -> Result<tonic::transport::Channel, JoinError> {
+    dial_once(config, addr, name).await.map_err(|error| {
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(next) = cause {
+            text = next.to_string();
+            cause = next.source();
+        }
+        JoinError::Dial { addr: addr.to_owned(), text }
+    })
+}

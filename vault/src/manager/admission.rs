@@ -1,0 +1,205 @@
+//! Admitting nodes and giving them certificates. Any manager can: the root key is in the state, sealed, and
+//! what is issued counts once it is committed.
+
+use std::sync::Arc;
+
+use pki::csr::{self, CsrError};
+use pki::identity::{Claim, IdentityError};
+use pki::key::{KeyError, SigningKey};
+use pki::leaf::{LIFETIME_DEFAULT_SECS, LeafError, LeafPlan, issue_leaf};
+use pki::pem::{PemError, pem_to_der};
+use pki::public::PublicKey;
+use pki::token::{JoinToken, RootDigest, TokenSecret};
+use vault_core::cluster::Cluster;
+use vault_core::command::{Action, Issued, Refusal};
+use vault_core::feature::Level;
+use vault_core::id::NodeId;
+use vault_core::labels::Labels;
+use vault_core::node::{Availability, KeyPin, Node, NodeStatus, Role};
+use vault_core::seal::{Kind, Plaintext, seal};
+use vault_core::time::Timestamp;
+use vault_core::versioned::Meta;
+
+use super::{CallError, Manager, ValueError};
+use crate::{clock, entropy};
+
+/// Why a node got no certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmitError {
+    /// Swarm's text. It never says which part of a token was wrong.
+    #[error("A valid join token is necessary to join this cluster")]
+    Token,
+    #[error("certificate request: {0}")]
+    Csr(#[from] CsrError),
+    #[error("the key of the certificate request is another node's")]
+    KeyTaken,
+    #[error("there is no cluster yet")]
+    NoCluster,
+    #[error(transparent)]
+    Value(#[from] ValueError),
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// Why no certificate was made.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    #[error("the root key does not read")]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Leaf(#[from] LeafError),
+    #[error("the new certificate is not PEM")]
+    Pem(#[from] PemError),
+    #[error("the new certificate does not read")]
+    Identity(#[from] IdentityError),
+}
+
+/// A role, as certificates know it.
+fn certified(role: Role) -> pki::leaf::Role {
+    match role {
+        Role::Worker => pki::leaf::Role::Worker,
+        Role::Manager => pki::leaf::Role::Manager,
+    }
+}
+
+/// Signs a node's certificate.
+pub(super) fn issue(
+    cluster: &Cluster,
+    root_key: &[u8],
+    node: NodeId,
+    role: Role,
+    public: &PublicKey,
+) -> Result<Issued, IssueError> {
+    let random = entropy::source();
+    let key = SigningKey::parse(root_key, &random)?;
+    let plan = LeafPlan {
+        cluster: cluster.id.as_str(),
+        node: node.as_str(),
+        role: certified(role),
+        now_secs: clock::now().secs(),
+        lifetime_secs: LIFETIME_DEFAULT_SECS,
+        serial: entropy::random(),
+    };
+    let certificate = issue_leaf(&plan, public, &cluster.root_certificate, &key)?;
+    let der = pem_to_der(&certificate)?;
+    let claim = Claim::of(der.first().map_or(&[], Vec::as_slice))?;
+    let pin = KeyPin(*public.digest().bytes());
+    Ok(Issued { pin, certificate, end_secs: claim.not_after_secs, role })
+}
+
+impl Manager {
+    /// Admits whoever shows a token: gives it an ID and a certificate. The same key again gets the same
+    /// node, not a second one.
+    pub async fn admit(
+        &self,
+        request: &[u8],
+        token: &str,
+        availability: Availability,
+    ) -> Result<NodeId, AdmitError> {
+        let public = csr::read(request)?;
+        let view = self.read().await?;
+        let cluster = view.state.cluster().ok_or(AdmitError::NoCluster)?;
+        let role = self.role_of_token(cluster, token)?;
+        let pin = KeyPin(*public.digest().bytes());
+        if let Some(known) = view.state.node_with_key(pin) {
+            return if known.role == role { Ok(known.id) } else { Err(AdmitError::KeyTaken) };
+        }
+        let id = NodeId::from_entropy(entropy::random());
+        let issued = self.issue(cluster, id, role, &public)?;
+        let meta = Meta {
+            version_index: 0,
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+        };
+        let node = Node {
+            id,
+            meta,
+            hostname: String::new(),
+            role,
+            availability,
+            addr: String::new(),
+            engine_version: String::new(),
+            level: Level::FIRST,
+            labels: Labels::default(),
+            status: NodeStatus::Unknown,
+            raft_id: None,
+            pins: vec![issued.pin],
+            certificate: issued.certificate,
+            certificate_end_secs: issued.end_secs,
+        };
+        self.act(Action::AdmitNode(Box::new(node))).await?;
+        tracing::info!(node = %id, ?role, "a node joined");
+        Ok(id)
+    }
+
+    /// Gives a node that proved itself a certificate over a new key, for the role that its record says.
+    pub async fn renew(&self, id: NodeId, request: &[u8]) -> Result<NodeId, AdmitError> {
+        let public = csr::read(request)?;
+        let view = self.read().await?;
+        let cluster = view.state.cluster().ok_or(AdmitError::NoCluster)?;
+        let node = view.state.node(id).ok_or_else(|| not_found(id))?;
+        let pin = KeyPin(*public.digest().bytes());
+        match view.state.node_with_key(pin) {
+            Some(other) if other.id != id => return Err(AdmitError::KeyTaken),
+            _ => {}
+        }
+        let issued = self.issue(cluster, id, node.role, &public)?;
+        self.act(Action::RenewNode(id, issued)).await?;
+        Ok(id)
+    }
+
+    /// Makes a new standing token: the old one opens nothing from then on.
+    pub async fn rotate_token(&self, role: Role) -> Result<u64, AdmitError> {
+        let view = self.read().await?;
+        let cluster = view.state.cluster().ok_or(AdmitError::NoCluster)?;
+        let kind = token_kind(role);
+        let secret = TokenSecret::new(entropy::random());
+        let value = Plaintext::new(secret.expose().to_vec());
+        let place = Cluster::place(cluster.id, kind);
+        let sealed = seal(self.keys.ring().newest(), &place, entropy::random(), &value);
+        Ok(self.act(Action::RotateToken(role, sealed)).await?.index)
+    }
+
+    /// The role that a token stands for. Both are compared, whichever fits.
+    fn role_of_token(&self, cluster: &Arc<Cluster>, text: &str) -> Result<Role, AdmitError> {
+        let token = JoinToken::parse(text.trim()).map_err(|_| AdmitError::Token)?;
+        let worker = self.open_own(cluster, Kind::WorkerToken)?;
+        let manager = self.open_own(cluster, Kind::ManagerToken)?;
+        let is_worker = token.secret.equals(worker.expose());
+        let is_manager = token.secret.equals(manager.expose());
+        if token.root != RootDigest::of(&cluster.root_certificate) {
+            return Err(AdmitError::Token);
+        }
+        match (is_manager, is_worker) {
+            (true, _) => Ok(Role::Manager),
+            (false, true) => Ok(Role::Worker),
+            (false, false) => Err(AdmitError::Token),
+        }
+    }
+
+    fn issue(
+        &self,
+        cluster: &Cluster,
+        node: NodeId,
+        role: Role,
+        public: &PublicKey,
+    ) -> Result<Issued, AdmitError> {
+        let root_key = self.open_own(cluster, Kind::RootKey)?;
+        Ok(issue(cluster, root_key.expose(), node, role, public)?)
+    }
+}
+
+/// The kind of a role's standing token.
+fn token_kind(role: Role) -> Kind {
+    match role {
+        Role::Worker => Kind::WorkerToken,
+        Role::Manager => Kind::ManagerToken,
+    }
+}
+
+fn not_found(id: NodeId) -> CallError {
+    let kind = vault_core::command::ObjectKind::Node;
+    CallError::Refused(Refusal::NotFound { kind, reference: id.to_string() })
+}

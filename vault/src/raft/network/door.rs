@@ -1,0 +1,262 @@
+//! Raft's calls as they come in. The gate has already seen that a manager of this cluster calls.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt};
+use openraft::async_runtime::WatchReceiver;
+use openraft::error::{ClientWriteError, RaftError};
+use openraft::raft::AppendEntriesRequest;
+use openraft::{Raft, ReadPolicy};
+use proto::v1;
+use proto::v1::raft_server::Raft as RaftCalls;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use vault_core::feature::Level;
+use vault_core::id::NodeId;
+use vault_core::limits::SNAPSHOT_FILE_BYTES_MAX;
+
+use super::envelope::Envelope;
+use super::wire;
+use crate::clock::Stamps;
+use crate::disk::folder::Folder;
+use crate::disk::log::Position;
+use crate::entropy;
+use crate::peer::Proven;
+use crate::raft::codec::{self, CodecError};
+use crate::raft::machine::{DRAFT_SUFFIX, Machine, SnapshotFile, View};
+use crate::raft::types::{Proposal, Snapshot, Types, log_id};
+
+/// Appends of one stream that wait for Raft; the sender waits beyond.
+const APPENDS_WAITING: usize = 16;
+
+/// Where Raft's calls come in.
+#[derive(Clone)]
+pub struct Door {
+    pub(in crate::raft) raft: Raft<Types, Machine>,
+    pub(in crate::raft) own: Envelope,
+    /// Where a snapshot is put down while it comes in.
+    pub(in crate::raft) snapshots: Arc<dyn Folder>,
+    /// The leader's time, for commands that were handed on.
+    pub(in crate::raft) stamps: Arc<Stamps>,
+    pub(in crate::raft) views: watch::Receiver<View>,
+}
+
+fn garbled(error: CodecError) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+/// Raft has ended here.
+fn ended(error: impl std::fmt::Display) -> Status {
+    Status::unavailable(error.to_string())
+}
+
+impl Door {
+    /// From whom a call is. Raft's own membership says which node has which Raft ID, where it knows it.
+    fn enter<T>(&self, request: &Request<T>) -> Result<u64, Status> {
+        let from = self.own.open(request.metadata())?;
+        let claim = request.extensions().get::<Proven>().and_then(|proven| proven.0.as_ref());
+        let claim = claim.ok_or_else(|| Status::permission_denied("no certificate was shown"))?;
+        let metrics = self.raft.server_metrics();
+        let known = {
+            let metrics = metrics.borrow_watched();
+            metrics.membership_config.membership().get_node(&from).cloned()
+        };
+        if known.is_some_and(|member| member.node_id != claim.node) {
+            return Err(Status::permission_denied("the certificate is another manager's"));
+        }
+        Ok(from)
+    }
+}
+
+type Appended = Pin<Box<dyn Stream<Item = Result<v1::RaftAppendResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl RaftCalls for Door {
+    type AppendStream = Appended;
+
+    async fn vote(
+        &self,
+        request: Request<v1::RaftVoteRequest>,
+    ) -> Result<Response<v1::RaftVoteResponse>, Status> {
+        self.enter(&request)?;
+        let message = request.into_inner();
+        let is_rehearsal = message.is_rehearsal;
+        let asked = wire::ask_from(message).map_err(garbled)?;
+        let answer = if is_rehearsal {
+            self.raft.pre_vote(asked).await
+        } else {
+            self.raft.vote(asked).await
+        };
+        Ok(Response::new(wire::granted_to(&answer.map_err(ended)?)))
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<v1::RaftAppendRequest>,
+    ) -> Result<Response<v1::RaftAppendResponse>, Status> {
+        self.enter(&request)?;
+        let append = wire::append_from(request.into_inner()).map_err(garbled)?;
+        let previous = append.prev_log_id;
+        let last = append.entries.last().map(|entry| entry.log_id).or(previous);
+        let answer = self.raft.append_entries(append).await.map_err(ended)?;
+        // Without an entry before, there is nothing to conflict with.
+        let before = previous.unwrap_or_else(|| log_id(Position { term: 0, node: 0, index: 0 }));
+        let result = answer.into_stream_result(Some(before), last);
+        Ok(Response::new(wire::appended_to(&result)))
+    }
+
+    async fn append(
+        &self,
+        request: Request<Streaming<v1::RaftAppendRequest>>,
+    ) -> Result<Response<Appended>, Status> {
+        self.enter(&request)?;
+        let (sender, appends) = mpsc::channel::<AppendEntriesRequest<Types>>(APPENDS_WAITING);
+        tokio::spawn(read_appends(request.into_inner(), sender));
+        let answers = self.raft.stream_append(ReceiverStream::new(appends));
+        let answers = answers.map(|answer| match answer {
+            Ok(result) => Ok(wire::appended_to(&result)),
+            Err(fatal) => Err(ended(fatal)),
+        });
+        Ok(Response::new(answers.boxed()))
+    }
+
+    async fn snapshot(
+        &self,
+        request: Request<Streaming<v1::RaftSnapshotPiece>>,
+    ) -> Result<Response<v1::RaftSnapshotResponse>, Status> {
+        self.enter(&request)?;
+        let mut pieces = request.into_inner();
+        let head = match pieces.message().await?.and_then(|piece| piece.piece) {
+            Some(v1::raft_snapshot_piece::Piece::Head(head)) => head,
+            _ => return Err(Status::invalid_argument("a snapshot starts with its head")),
+        };
+        let (vote, meta) = wire::meta_from(head).map_err(garbled)?;
+        let incoming = Incoming::new(&self.snapshots);
+        incoming.fill(&mut pieces).await?;
+        let file =
+            SnapshotFile { folder: Arc::clone(&self.snapshots), name: incoming.name.clone() };
+        let snapshot = Snapshot { meta, snapshot: file };
+        let answer = self.raft.install_full_snapshot(vote, snapshot).await.map_err(ended)?;
+        Ok(Response::new(v1::RaftSnapshotResponse { vote: Some(wire::vote_to(&answer.vote)) }))
+    }
+
+    async fn hand_over(
+        &self,
+        request: Request<v1::RaftHandOverRequest>,
+    ) -> Result<Response<v1::RaftHandOverResponse>, Status> {
+        self.enter(&request)?;
+        let asked = wire::hand_over_from(request.into_inner()).map_err(garbled)?;
+        let answer = self.raft.handle_transfer_leader(asked).await.map_err(ended)?;
+        Ok(Response::new(v1::RaftHandOverResponse { taken: answer.is_ok() }))
+    }
+
+    async fn read_index(
+        &self,
+        request: Request<v1::ReadIndexRequest>,
+    ) -> Result<Response<v1::ReadIndexResponse>, Status> {
+        self.enter(&request)?;
+        match self.raft.get_read_log_id(ReadPolicy::ReadIndex).await {
+            Ok((read, _)) => Ok(Response::new(v1::ReadIndexResponse { index: read.index() })),
+            Err(RaftError::APIError(_)) => Err(not_the_leader()),
+            Err(RaftError::Fatal(fatal)) => Err(ended(fatal)),
+        }
+    }
+
+    async fn propose(
+        &self,
+        request: Request<v1::ProposeRequest>,
+    ) -> Result<Response<v1::ProposeResponse>, Status> {
+        self.enter(&request)?;
+        let claim = request.extensions().get::<Proven>().and_then(|proven| proven.0.as_ref());
+        let from = claim.and_then(|claim| NodeId::parse(&claim.node).ok());
+        let command = request.into_inner().command;
+        let command = command.ok_or_else(|| Status::invalid_argument("no command"))?;
+        let mut command = codec::command_from(command, Level::KNOWN).map_err(garbled)?;
+        let applied = self.views.borrow().state.clock();
+        command.at = self.stamps.next(applied);
+        if let Some(actor) = &mut command.actor {
+            // Who handed it on answers for the rest of what it says.
+            actor.node = from;
+        }
+        match self.raft.client_write(Proposal(Arc::new(command))).await {
+            Ok(written) => {
+                let outcome = written.data.0.expect("a command has an outcome");
+                let outcome = Some(codec::outcome_to(&outcome));
+                Ok(Response::new(v1::ProposeResponse { index: written.log_id.index(), outcome }))
+            }
+            // The office may have been lost with the command in the log: that is not for us to say.
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => {
+                Err(Status::aborted("this manager is not the leader"))
+            }
+            Err(RaftError::APIError(other)) => Err(Status::internal(other.to_string())),
+            Err(RaftError::Fatal(fatal)) => Err(ended(fatal)),
+        }
+    }
+}
+
+fn not_the_leader() -> Status {
+    Status::failed_precondition("this manager is not the leader")
+}
+
+/// Hands appends over until the stream ends or says something that does not read.
+async fn read_appends(
+    mut requests: Streaming<v1::RaftAppendRequest>,
+    sender: mpsc::Sender<AppendEntriesRequest<Types>>,
+) {
+    while let Ok(Some(request)) = requests.message().await {
+        match wire::append_from(request) {
+            Ok(append) => {
+                if sender.send(append).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "entries from another manager do not read");
+                return;
+            }
+        }
+    }
+}
+
+/// A snapshot that comes in: a draft, removed if it is not taken up.
+struct Incoming {
+    folder: Arc<dyn Folder>,
+    name: String,
+}
+
+impl Incoming {
+    fn new(folder: &Arc<dyn Folder>) -> Self {
+        let number = u64::from_le_bytes(entropy::random());
+        Self { folder: Arc::clone(folder), name: format!("incoming-{number:016x}{DRAFT_SUFFIX}") }
+    }
+
+    async fn fill(&self, pieces: &mut Streaming<v1::RaftSnapshotPiece>) -> Result<(), Status> {
+        let failed = |error: std::io::Error| Status::internal(format!("snapshot: {error}"));
+        let file = self.folder.create(&self.name).map_err(failed)?;
+        let mut length = 0_u64;
+        while let Some(piece) = pieces.message().await? {
+            let Some(v1::raft_snapshot_piece::Piece::Bytes(bytes)) = piece.piece else {
+                return Err(Status::invalid_argument("a snapshot has one head"));
+            };
+            let more = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            let next = length.saturating_add(more);
+            if next > SNAPSHOT_FILE_BYTES_MAX {
+                return Err(Status::resource_exhausted("the snapshot is larger than any may be"));
+            }
+            let (file, at) = (Arc::clone(&file), length);
+            let written = tokio::task::spawn_blocking(move || file.write_at(at, &bytes)).await;
+            written.map_err(std::io::Error::other).flatten().map_err(failed)?;
+            length = next;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        // Once taken up, it stands under another name.
+        self.folder.remove(&self.name).ok();
+    }
+}

@@ -1,0 +1,147 @@
+//! `CA` and `NodeCA`, as every Docker Engine speaks them: the root, and a node's certificate.
+
+use proto::swarmkit;
+use proto::swarmkit::ca_client::CaClient;
+use proto::swarmkit::ca_server::Ca;
+use proto::swarmkit::issuance_status::State;
+use proto::swarmkit::node_ca_client::NodeCaClient;
+use proto::swarmkit::node_ca_server::NodeCa;
+use proto::swarmkit::node_spec;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+use vault_core::id::NodeId;
+use vault_core::node::{Availability, Role};
+
+use super::status;
+use crate::daemon::Daemon;
+use crate::manager::AdmitError;
+use crate::peer::Proven;
+
+/// A certificate, as the cluster's managers issued it.
+pub(crate) struct IssuedCertificate {
+    pub node_id: String,
+    /// In PEM.
+    pub certificate: String,
+}
+
+/// Asks a manager for the root bundle.
+pub(crate) async fn root(channel: Channel) -> Result<String, Status> {
+    let asked = swarmkit::GetRootCaCertificateRequest {};
+    let answer = CaClient::new(channel).get_root_ca_certificate(asked).await?.into_inner();
+    String::from_utf8(answer.certificate).map_err(|_| Status::internal("the root is not PEM"))
+}
+
+/// Asks a manager for a certificate over the key of a request.
+pub(crate) async fn issue(
+    channel: Channel,
+    request: String,
+    token: &str,
+    availability: Availability,
+) -> Result<IssuedCertificate, Status> {
+    let mut client = NodeCaClient::new(channel);
+    let availability = match availability {
+        Availability::Active => node_spec::Availability::Active,
+        Availability::Pause => node_spec::Availability::Pause,
+        Availability::Drain => node_spec::Availability::Drain,
+    };
+    let asked = swarmkit::IssueNodeCertificateRequest {
+        role: 0,
+        csr: request.into_bytes(),
+        token: token.to_owned(),
+        availability: availability.into(),
+    };
+    let node_id = client.issue_node_certificate(asked).await?.into_inner().node_id;
+    let asked = swarmkit::NodeCertificateStatusRequest { node_id: node_id.clone() };
+    let answer = client.node_certificate_status(asked).await?.into_inner();
+    let certificate = answer.certificate.unwrap_or_default().certificate;
+    let certificate = String::from_utf8(certificate);
+    let certificate = certificate.map_err(|_| Status::internal("the certificate is not PEM"))?;
+    Ok(IssuedCertificate { node_id, certificate })
+}
+
+#[tonic::async_trait]
+impl Ca for Daemon {
+    /// The exact bytes whose digest stands in the tokens.
+    async fn get_root_ca_certificate(
+        &self,
+        _request: Request<swarmkit::GetRootCaCertificateRequest>,
+    ) -> Result<Response<swarmkit::GetRootCaCertificateResponse>, Status> {
+        let manager = self.manager().map_err(|error| status::of_call(&error))?;
+        // What this manager has itself: whoever asks compares it with a token.
+        let certificate = manager.tls().roots().as_bytes().to_vec();
+        Ok(Response::new(swarmkit::GetRootCaCertificateResponse { certificate }))
+    }
+
+    async fn get_unlock_key(
+        &self,
+        _request: Request<swarmkit::GetUnlockKeyRequest>,
+    ) -> Result<Response<swarmkit::GetUnlockKeyResponse>, Status> {
+        // No key: autolock is off.
+        Ok(Response::new(swarmkit::GetUnlockKeyResponse::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl NodeCa for Daemon {
+    async fn issue_node_certificate(
+        &self,
+        request: Request<swarmkit::IssueNodeCertificateRequest>,
+    ) -> Result<Response<swarmkit::IssueNodeCertificateResponse>, Status> {
+        let claim = request.extensions().get::<Proven>().and_then(|proven| proven.0.clone());
+        let asked = request.into_inner();
+        let manager = self.manager().map_err(|error| status::of_call(&error))?;
+        let availability = match node_spec::Availability::try_from(asked.availability) {
+            Ok(node_spec::Availability::Active) => Availability::Active,
+            Ok(node_spec::Availability::Pause) => Availability::Pause,
+            Ok(node_spec::Availability::Drain) => Availability::Drain,
+            Err(_) => return Err(Status::invalid_argument("unknown availability")),
+        };
+        let proven = claim.and_then(|claim| NodeId::parse(&claim.node).ok());
+        let issued = match proven {
+            Some(id) if asked.token.is_empty() => manager.renew(id, &asked.csr).await,
+            _ => manager.admit(&asked.csr, &asked.token, availability).await,
+        };
+        let id = issued.map_err(|error| of_admit(&error))?;
+        Ok(Response::new(swarmkit::IssueNodeCertificateResponse {
+            node_id: id.to_string(),
+            node_membership: node_spec::Membership::Accepted.into(),
+        }))
+    }
+
+    async fn node_certificate_status(
+        &self,
+        request: Request<swarmkit::NodeCertificateStatusRequest>,
+    ) -> Result<Response<swarmkit::NodeCertificateStatusResponse>, Status> {
+        let text = request.into_inner().node_id;
+        let (_, view) = self.view().await.map_err(|error| status::of_call(&error))?;
+        let id = NodeId::parse(&text).ok();
+        let node = id.and_then(|id| view.state.node(id));
+        let node = node.ok_or_else(|| Status::not_found(format!("node {text} not found")))?;
+        let state = || swarmkit::IssuanceStatus { state: State::Issued.into(), err: String::new() };
+        let role = match node.role {
+            Role::Worker => swarmkit::NodeRole::Worker,
+            Role::Manager => swarmkit::NodeRole::Manager,
+        };
+        Ok(Response::new(swarmkit::NodeCertificateStatusResponse {
+            status: Some(state()),
+            certificate: Some(swarmkit::Certificate {
+                role: role.into(),
+                csr: Vec::new(),
+                status: Some(state()),
+                certificate: node.certificate.clone().into_bytes(),
+                cn: node.id.to_string(),
+            }),
+        }))
+    }
+}
+
+pub(super) fn of_admit(error: &AdmitError) -> Status {
+    match error {
+        AdmitError::Token | AdmitError::Csr(_) | AdmitError::KeyTaken => {
+            Status::invalid_argument(error.to_string())
+        }
+        AdmitError::NoCluster => Status::failed_precondition(error.to_string()),
+        AdmitError::Call(error) => status::of_manager_call(error),
+        AdmitError::Value(_) | AdmitError::Issue(_) => Status::internal(error.to_string()),
+    }
+}

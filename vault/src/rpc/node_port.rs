@@ -1,0 +1,184 @@
+//! The node port: TLS connections, bounded in number and in the time that a handshake may take, each with
+//! what its other side proved.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pki::identity::judge;
+use proto::swarmkit::ca_server::CaServer;
+use proto::swarmkit::node_ca_server::NodeCaServer;
+use proto::v1::managers_server::ManagersServer;
+use proto::v1::raft_server::RaftServer;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
+use tonic::transport::server::Connected;
+use vault_core::limits::{
+    HANDSHAKE_MS_MAX, NODE_CONNECTIONS_MAX, NODE_HANDSHAKES_MAX, PEER_MESSAGE_BYTES_MAX,
+};
+
+use super::listener::{CALLS_PER_CONNECTION_MAX, HEADER_BYTES_MAX, STREAMS_PER_CONNECTION_MAX};
+use super::node_gate::NodeGateLayer;
+use crate::clock;
+use crate::daemon::Daemon;
+use crate::peer::Proven;
+use crate::raft::Door;
+use crate::tls::Tls;
+
+/// After a failed accept (no descriptors left, say): time for some to be given back.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// The port, before anything is served on it.
+pub(crate) struct NodePort {
+    listener: TcpListener,
+}
+
+impl NodePort {
+    /// Takes the port.
+    pub(crate) async fn bind(addr: SocketAddr) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(addr).await? })
+    }
+
+    /// Where it listens: the port that the kernel chose, if it was asked to.
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves the managers' calls until `stop` is done.
+    pub(crate) async fn serve(
+        self,
+        tls: Arc<Tls>,
+        door: Door,
+        daemon: Arc<Daemon>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), tonic::transport::Error> {
+        macro_rules! service {
+            ($server:ident, $inner:expr) => {
+                $server::from_arc($inner)
+                    .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
+                    .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX)
+            };
+        }
+        let (connections, waiting) = mpsc::channel(1);
+        let accepting = tokio::spawn(accept(self.listener, tls, connections));
+        let served = Server::builder()
+            .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX)
+            .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+            .http2_max_header_list_size(HEADER_BYTES_MAX)
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(8 << 20)
+            .http2_keepalive_interval(Some(Duration::from_secs(5)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(5)))
+            .layer(NodeGateLayer(Arc::clone(&daemon)))
+            .add_service(service!(RaftServer, Arc::new(door)))
+            .add_service(service!(ManagersServer, Arc::clone(&daemon)))
+            .add_service(service!(CaServer, Arc::clone(&daemon)))
+            .add_service(service!(NodeCaServer, daemon))
+            .serve_with_incoming_shutdown(ReceiverStream::new(waiting), stop)
+            .await;
+        accepting.abort();
+        served
+    }
+}
+
+/// One connection.
+pub(super) struct Connection {
+    stream: TlsStream<TcpStream>,
+    proven: Proven,
+    _place: OwnedSemaphorePermit,
+}
+
+type Connections = mpsc::Sender<io::Result<Connection>>;
+
+/// Accepts for ever. A failed accept never ends the server, and a handshake never holds up another.
+async fn accept(listener: TcpListener, tls: Arc<Tls>, connections: Connections) {
+    let places = Arc::new(Semaphore::new(NODE_CONNECTIONS_MAX));
+    let handshakes = Arc::new(Semaphore::new(NODE_HANDSHAKES_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(shaking) = Arc::clone(&handshakes).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                let (tls, connections) = (Arc::clone(&tls), connections.clone());
+                tokio::spawn(async move {
+                    let deadline = Duration::from_millis(HANDSHAKE_MS_MAX);
+                    let shaken = timeout(deadline, shake(stream, &tls)).await;
+                    drop(shaking);
+                    match shaken {
+                        Ok(Ok((stream, proven))) => {
+                            let connection = Connection { stream, proven, _place: place };
+                            // Closed only while the server ends.
+                            connections.send(Ok(connection)).await.ok();
+                        }
+                        Ok(Err(error)) => {
+                            tracing::info!(%from, %error, "a node was not let in");
+                        }
+                        Err(_) => tracing::info!(%from, "a handshake took too long"),
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+async fn shake(stream: TcpStream, tls: &Tls) -> io::Result<(TlsStream<TcpStream>, Proven)> {
+    stream.set_nodelay(true)?;
+    let stream = TlsAcceptor::from(tls.server()).accept(stream).await?;
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    if chain.is_empty() {
+        return Ok((stream, Proven(None)));
+    }
+    // Again and in full: rustls does not look at the root's end, nor at what a certificate is for.
+    let chain: Vec<&[u8]> = chain.iter().map(|certificate| certificate.as_ref()).collect();
+    let claim = judge(&chain, &tls.roots(), clock::now().secs()).map_err(io::Error::other)?;
+    Ok((stream, Proven(Some(claim))))
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Proven;
+
+    fn connect_info(&self) -> Proven {
+        self.proven.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,197 @@
+//! TLS of the node port: version 1.3 alone, both sides with certificates of the cluster, nothing resumed
+//! (a resumed session would skip the check of the certificate), and credentials that are exchanged live.
+
+mod dial;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::version::TLS13;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use zeroize::Zeroizing;
+
+pub use dial::{Dialer, Lane, dial_once};
+
+/// gRPC speaks HTTP/2.
+const ALPN: &[u8] = b"h2";
+
+/// What a node proves itself with, and what it believes.
+pub struct Credentials {
+    /// The node's certificate in PEM, and what leads from it to the root.
+    pub chain: String,
+    /// The node's key: PKCS #8 in DER.
+    pub key: Zeroizing<Vec<u8>>,
+    /// The root bundle in PEM.
+    pub roots: String,
+}
+
+/// Credentials that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("a certificate in PEM does not read")]
+    Pem,
+    #[error("certificate and key cannot be used")]
+    Rustls(#[from] rustls::Error),
+    #[error("the root bundle cannot be used")]
+    Roots,
+}
+
+/// TLS as this node speaks it now.
+pub struct Tls {
+    current: RwLock<Current>,
+}
+
+#[derive(Clone)]
+struct Current {
+    server: Arc<ServerConfig>,
+    client: Arc<ClientConfig>,
+    roots: Arc<str>,
+}
+
+impl Tls {
+    /// Takes a node's credentials up.
+    pub fn new(credentials: &Credentials) -> Result<Self, TlsError> {
+        Ok(Self { current: RwLock::new(Current::new(credentials)?) })
+    }
+
+    /// New credentials, for every connection from now on.
+    pub fn exchange(&self, credentials: &Credentials) -> Result<(), TlsError> {
+        let next = Current::new(credentials)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(())
+    }
+
+    /// For the next connection that comes in.
+    pub fn server(&self) -> Arc<ServerConfig> {
+        self.current().server
+    }
+
+    /// For the next connection that goes out.
+    pub fn client(&self) -> Arc<ClientConfig> {
+        self.current().client
+    }
+
+    /// The root bundle in PEM.
+    pub fn roots(&self) -> Arc<str> {
+        self.current().roots
+    }
+
+    fn current(&self) -> Current {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Current {
+    fn new(credentials: &Credentials) -> Result<Self, TlsError> {
+        let chain = certificates(&credentials.chain)?;
+        let roots = Arc::new(root_store(&credentials.roots)?);
+        let key = || PrivateKeyDer::from(PrivatePkcs8KeyDer::from(credentials.key.to_vec()));
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider())
+            // Whoever joins has no certificate yet. What may be called without one is the gate's to say.
+            .allow_unauthenticated()
+            .build()
+            .map_err(|_| TlsError::Roots)?;
+        let mut server = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13])?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(chain.clone(), key())?;
+        server.send_tls13_tickets = 0;
+        server.session_storage = Arc::new(NoServerSessionStorage {});
+        server.alpn_protocols = vec![ALPN.to_vec()];
+        let mut client = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13])?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(chain, key())?;
+        client.resumption = Resumption::disabled();
+        client.alpn_protocols = vec![ALPN.to_vec()];
+        let roots = credentials.roots.as_str().into();
+        Ok(Self { server: Arc::new(server), client: Arc::new(client), roots })
+    }
+}
+
+/// A client without a certificate that believes a root: for whoever joins.
+pub fn joining(roots: &str) -> Result<Arc<ClientConfig>, TlsError> {
+    let verifier =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(root_store(roots)?), provider());
+    let verifier = verifier.build().map_err(|_| TlsError::Roots)?;
+    unproven(verifier)
+}
+
+/// A client that believes whoever answers: for fetching the root, whose digest is then compared with the
+/// token's, and for nothing else.
+pub fn first_contact() -> Result<Arc<ClientConfig>, TlsError> {
+    unproven(Arc::new(BelieveAll))
+}
+
+fn unproven(verifier: Arc<dyn ServerCertVerifier>) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut client = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    client.resumption = Resumption::disabled();
+    client.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(Arc::new(client))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+    read.ok().filter(|read| !read.is_empty()).ok_or(TlsError::Pem)
+}
+
+fn root_store(pem: &str) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for root in certificates(pem)? {
+        roots.add(root).map_err(|_| TlsError::Roots)?;
+    }
+    Ok(roots)
+}
+
+/// Takes any certificate; the other side still proves that it holds the key.
+#[derive(Debug)]
+struct BelieveAll;
+
+impl ServerCertVerifier for BelieveAll {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("TLS 1.2 is not spoken".into()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = ring::default_provider().signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        ring::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,108 @@
+//! Connections to other nodes: one for each node and purpose, made when it is first needed, and made again
+//! by itself when it broke.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tonic::transport::{Channel, Endpoint};
+use vault_core::limits::{DIAL_MS_MAX, HANDSHAKE_MS_MAX};
+
+use super::Tls;
+
+/// What a connection is for. Each purpose has its own, so that none waits behind another's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// Votes and heartbeats: small, and never late.
+    Pulse,
+    /// Entries of the log.
+    Log,
+    /// Snapshots.
+    Snapshot,
+    /// Calls handed on, and everything else.
+    Calls,
+}
+
+/// Makes and keeps connections to other nodes, proving this node's identity.
+pub struct Dialer {
+    tls: Arc<Tls>,
+    channels: Mutex<BTreeMap<(String, String, Lane), Channel>>,
+}
+
+impl Dialer {
+    /// Connections under these credentials.
+    pub fn new(tls: Arc<Tls>) -> Self {
+        Self { tls, channels: Mutex::default() }
+    }
+
+    /// The connection to a node at an address ("IP:PORT"). It connects when it is used; another node
+    /// that answers there is refused.
+    pub fn channel(&self, addr: &str, node_id: &str, lane: Lane) -> Channel {
+        let key = (addr.to_owned(), node_id.to_owned(), lane);
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let channel = channels.entry(key).or_insert_with(|| {
+            let (tls, addr, name) = (Arc::clone(&self.tls), addr.to_owned(), node_id.to_owned());
+            endpoint().connect_with_connector_lazy(tower::service_fn(move |_| {
+                let (tls, addr, name) = (Arc::clone(&tls), addr.clone(), name.clone());
+                async move {
+                    // On its own: a call that is given up must not leave a handshake half done.
+                    let connecting = tokio::spawn(connect(tls.client(), addr, name));
+                    connecting.await.map_err(io::Error::other).flatten().map(TokioIo::new)
+                }
+            }))
+        });
+        channel.clone()
+    }
+
+    /// Forgets connections to nodes that are not among these.
+    pub fn keep(&self, is_kept: impl Fn(&str) -> bool) {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        channels.retain(|(_, node_id, _), _| is_kept(node_id));
+    }
+}
+
+/// One connection, for one purpose, to a server of this name.
+pub async fn dial_once(
+    config: Arc<ClientConfig>,
+    addr: &str,
+    name: &'static str,
+) -> Result<Channel, tonic::transport::Error> {
+    let addr = addr.to_owned();
+    let connector = tower::service_fn(move |_| {
+        let (config, addr) = (Arc::clone(&config), addr.clone());
+        async move { connect(config, addr, name.to_owned()).await.map(TokioIo::new) }
+    });
+    endpoint().connect_with_connector(connector).await
+}
+
+fn endpoint() -> Endpoint {
+    // The name is never looked up: connections are made by our own connector.
+    Endpoint::from_static("http://node.invalid")
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(8 << 20)
+        .http2_keep_alive_interval(Duration::from_secs(5))
+        .keep_alive_timeout(Duration::from_secs(5))
+}
+
+async fn connect(
+    config: Arc<ClientConfig>,
+    addr: String,
+    name: String,
+) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no answer in time");
+    let addr: SocketAddr = addr.parse().map_err(io::Error::other)?;
+    let dialing = timeout(Duration::from_millis(DIAL_MS_MAX), TcpStream::connect(addr));
+    let stream = dialing.await.map_err(late)??;
+    stream.set_nodelay(true)?;
+    let name = ServerName::try_from(name).map_err(io::Error::other)?;
+    let shaking = TlsConnector::from(config).connect(name, stream);
+    timeout(Duration::from_millis(HANDSHAKE_MS_MAX), shaking).await.map_err(late)?
+}
