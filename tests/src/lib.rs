@@ -5,14 +5,18 @@
 pub mod binaries;
 pub mod daemon;
 pub mod disk;
+pub mod keyfiles;
 pub mod node;
 pub mod processes;
 pub mod run;
 pub mod scratch;
+pub mod trace;
 pub mod wait;
 
 pub use daemon::{Daemon, Ended};
+pub use keyfiles::KeyFiles;
 pub use node::Node;
 pub use run::Run;
 pub use scratch::Scratch;
+pub use trace::Trace;
 pub use wait::{skipped, wait_until, wait_until_none};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::id::{ClusterId, ObjectId};
 use crate::limits::{CONFIG_BYTES_END, SECRET_BYTES_END};
@@ -21,6 +21,10 @@ pub const KEY_BYTES: usize = 32;
 pub const NONCE_BYTES: usize = 24;
 /// Bytes that sealing adds.
 pub const TAG_BYTES: usize = 16;
+
+/// How far below its caller `wipe_stack` overwrites: twice what the cipher was seen to use without
+/// optimization.
+const STACK_WIPED_BYTES: usize = 16 << 10;
 
 /// The generation of a data key, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -157,12 +161,34 @@ pub fn seal(
     let (place_of_value, place_of_tag) =
         whole.split_last_chunk_mut::<TAG_BYTES>().expect("there is room for a tag");
     place_of_value.copy_from_slice(value);
-    let data = place.associated_data(key.epoch);
-    let tag = XChaCha20Poly1305::new(key.bytes.into())
-        .encrypt_inout_detached(&XNonce::from(nonce), &data, place_of_value.into())
-        .expect("a value is far below the cipher's limit of 256 GiB");
+    let tag = encrypt(key, place, nonce, place_of_value);
+    wipe_stack();
     place_of_tag.copy_from_slice(&tag);
     Sealed { epoch: key.epoch, nonce, text }
+}
+
+/// Never a part of its caller, whose own frame `wipe_stack` does not reach.
+#[inline(never)]
+fn encrypt(
+    key: DataKey<'_>,
+    place: &Place,
+    nonce: [u8; NONCE_BYTES],
+    text: &mut [u8],
+) -> [u8; TAG_BYTES] {
+    let data = place.associated_data(key.epoch);
+    XChaCha20Poly1305::new(key.bytes.into())
+        .encrypt_inout_detached(&XNonce::from(nonce), &data, text.into())
+        .expect("a value is far below the cipher's limit of 256 GiB")
+        .into()
+}
+
+/// Overwrites the stack below the caller. Ciphers leave blocks of the text and keys made from the data
+/// key there, and whatever is built on it next carries them on, in bytes that it does not use itself.
+#[inline(never)]
+pub fn wipe_stack() {
+    let mut below = [0_u64; STACK_WIPED_BYTES / size_of::<u64>()];
+    below.zeroize();
+    std::hint::black_box(&below);
 }
 
 /// Opens a sealed value into a buffer of exactly `value_len()` bytes, all or nothing: on failure the
@@ -178,17 +204,28 @@ pub fn open_into(
         return Err(OpenError);
     }
     value.copy_from_slice(text);
-    let data = place.associated_data(key.epoch);
-    let opened = XChaCha20Poly1305::new(key.bytes.into()).decrypt_inout_detached(
-        &XNonce::from(sealed.nonce),
-        &data,
-        (&mut *value).into(),
-        &Tag::from(*tag),
-    );
-    opened.map_err(|_| {
+    let is_open = decrypt(key, place, sealed.nonce, *tag, value);
+    wipe_stack();
+    if !is_open {
         value.fill(0);
-        OpenError
-    })
+        return Err(OpenError);
+    }
+    Ok(())
+}
+
+/// As `encrypt`, for the same reason.
+#[inline(never)]
+fn decrypt(
+    key: DataKey<'_>,
+    place: &Place,
+    nonce: [u8; NONCE_BYTES],
+    tag: [u8; TAG_BYTES],
+    text: &mut [u8],
+) -> bool {
+    let data = place.associated_data(key.epoch);
+    let (nonce, tag) = (XNonce::from(nonce), Tag::from(tag));
+    let cipher = XChaCha20Poly1305::new(key.bytes.into());
+    cipher.decrypt_inout_detached(&nonce, &data, text.into(), &tag).is_ok()
 }
 
 /// Opens a sealed value.

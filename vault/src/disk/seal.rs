@@ -7,6 +7,7 @@
 
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
+use vault_core::seal::wipe_stack;
 use zeroize::Zeroizing;
 
 const HEAD_BYTES: usize = 16;
@@ -55,11 +56,18 @@ pub fn seal_file(
     file.extend_from_slice(&nonce);
     let start = file.len();
     file.extend_from_slice(body);
-    let tag = XChaCha20Poly1305::new(key.into())
-        .encrypt_inout_detached(&XNonce::from(nonce), &data, (&mut file[start..]).into())
-        .expect("the body is far below the cipher's limit");
+    let tag = encrypt(key, nonce, &data, &mut file[start..]);
+    wipe_stack();
     file.extend_from_slice(&tag);
     file
+}
+
+/// Never a part of its caller, whose own frame `wipe_stack` does not reach.
+#[inline(never)]
+fn encrypt(key: &[u8; 32], nonce: [u8; NONCE_BYTES], data: &[u8], body: &mut [u8]) -> Tag {
+    XChaCha20Poly1305::new(key.into())
+        .encrypt_inout_detached(&XNonce::from(nonce), data, body.into())
+        .expect("the body is far below the cipher's limit")
 }
 
 /// Opens the bytes of a file. `name` is for the error.
@@ -76,15 +84,26 @@ pub fn open_file(
     let tag: [u8; TAG_BYTES] = array(file, file.len() - TAG_BYTES);
     let mut opened = Zeroizing::new(body.to_vec());
     let data = [head, context].concat();
+    let is_open = decrypt(key, nonce, &data, Tag::from(tag), &mut opened);
+    wipe_stack();
+    if is_open {
+        Ok(opened)
+    } else {
+        Err(FileError::DoesNotOpen { file: name, offset: HEAD_BYTES })
+    }
+}
+
+/// As `encrypt`, for the same reason.
+#[inline(never)]
+fn decrypt(
+    key: &[u8; 32],
+    nonce: [u8; NONCE_BYTES],
+    data: &[u8],
+    tag: Tag,
+    body: &mut [u8],
+) -> bool {
     let cipher = XChaCha20Poly1305::new(key.into());
-    let done = cipher.decrypt_inout_detached(
-        &XNonce::from(nonce),
-        &data,
-        opened.as_mut_slice().into(),
-        &Tag::from(tag),
-    );
-    done.map_err(|_| FileError::DoesNotOpen { file: name, offset: HEAD_BYTES })?;
-    Ok(opened)
+    cipher.decrypt_inout_detached(&XNonce::from(nonce), data, body.into(), &tag).is_ok()
 }
 
 /// The part between nonce and tag, once the head fits the file.
