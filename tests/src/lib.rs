@@ -12,6 +12,7 @@ pub mod run;
 pub mod scratch;
 pub mod trace;
 pub mod wait;
+pub mod wire;
 
 pub use daemon::{Daemon, Ended};
 pub use keyfiles::KeyFiles;
@@ -20,3 +21,4 @@ pub use run::Run;
 pub use scratch::Scratch;
 pub use trace::Trace;
 pub use wait::{skipped, wait_until, wait_until_none};
+pub use wire::Wire;

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
+use zeroize::Zeroizing;
 
 /// The group whose members may talk to the daemon.
 const GROUP: &str = "coffer";
@@ -28,6 +29,13 @@ pub enum HomeError {
         path.display(), path.display()
     )]
     Open { path: PathBuf, mode: u32 },
+    #[error(
+        "{} can be read or written by others (mode {mode:04o}): who could read it may have what it \
+         protects. Close it with: chmod 0600 {}", path.display(), path.display()
+    )]
+    OpenFile { path: PathBuf, mode: u32 },
+    #[error("{} is not a plain file", path.display())]
+    NotAFile { path: PathBuf },
     #[error("{} belongs to user {owner}, this daemon runs as user {user}", path.display())]
     Owner { path: PathBuf, owner: u32, user: u32 },
     #[error("{} is held by another cofferd{}", path.display(), holder(*.pid))]
@@ -72,6 +80,34 @@ impl StateDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Reads a file of keys, if nobody but this user could have read it or put it there.
+pub fn read_closed(path: &Path) -> Result<Zeroizing<Vec<u8>>, HomeError> {
+    let failed =
+        |call| move |source: io::Error| HomeError::Io { call, path: path.to_owned(), source };
+    // Whatever may stand there instead of the file: nothing is followed, and nobody is waited for.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Err(rustix::io::Errno::LOOP) => return Err(HomeError::NotAFile { path: path.to_owned() }),
+        opened => fs::File::from(opened.map_err(|error| failed("open")(error.into()))?),
+    };
+    let found = file.metadata().map_err(failed("look at"))?;
+    if !found.is_file() {
+        return Err(HomeError::NotAFile { path: path.to_owned() });
+    }
+    let mode = found.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(HomeError::OpenFile { path: path.to_owned(), mode });
+    }
+    let user = rustix::process::geteuid().as_raw();
+    if found.uid() != user {
+        return Err(HomeError::Owner { path: path.to_owned(), owner: found.uid(), user });
+    }
+    let length = usize::try_from(found.len()).unwrap_or(0);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length.saturating_add(1)));
+    io::Read::read_to_end(&mut &file, &mut bytes).map_err(failed("read"))?;
+    Ok(bytes)
 }
 
 fn lock(directory: &Path) -> Result<fs::File, HomeError> {
@@ -193,6 +229,27 @@ mod tests {
         }
         drop(first);
         StateDir::take(&path).map(drop).unwrap();
+    }
+
+    #[test]
+    fn a_key_file_is_read_only_if_it_is_closed_and_no_link() {
+        let folder = testing::folder();
+        let (path, link) = (folder.path().join("key"), folder.path().join("link"));
+        fs::write(&path, "key").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        for mode in [0o600, 0o400] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(read_closed(&path).unwrap().as_slice(), b"key");
+        }
+        assert!(matches!(read_closed(&link), Err(HomeError::NotAFile { .. })));
+        assert!(matches!(read_closed(folder.path()), Err(HomeError::NotAFile { .. })));
+        for mode in [0o644, 0o640, 0o602, 0o666, 0o700 | 0o010] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            match read_closed(&path).err() {
+                Some(HomeError::OpenFile { mode: found, .. }) => assert_eq!(found, mode),
+                other => panic!("mode {mode:o}: {other:?}"),
+            }
+        }
     }
 
     #[test]

@@ -25,7 +25,6 @@ use vault_core::state::State;
 use vault_core::time::Timestamp;
 use vault_core::versioned::{Class, Version, VersionLabel, VersionLimit, VersionRef, Versioned};
 use vault_memory::{GuardError, Guarded};
-use zeroize::Zeroizing;
 
 use crate::audit::Audit;
 use crate::disk::diskkey::{self, DiskKey, DiskKeyError};
@@ -37,6 +36,7 @@ use crate::disk::node::{self, Membership};
 use crate::disk::seal::FileError;
 use crate::disk::watch::Patience;
 use crate::entropy;
+use crate::home::{self, HomeError};
 use crate::keys::{KeyChangeError, Keys};
 use crate::raft::{Consensus, ProposeError, Start, StartError, View};
 use crate::space::{RESERVE_BYTES, Space};
@@ -65,6 +65,8 @@ pub enum ManagerError {
         #[source]
         source: io::Error,
     },
+    #[error(transparent)]
+    Home(#[from] HomeError),
     #[error(transparent)]
     DiskKey(#[from] DiskKeyError),
     #[error(transparent)]
@@ -198,7 +200,12 @@ impl Manager {
         }
         let io = |file| move |source| ManagerError::Io { file, source };
         let folder: Arc<dyn Folder> = Arc::new(RealFolder::open(&path).map_err(io(CLUSTER))?);
-        let read = |name| folder.read(name).map(Zeroizing::new).map_err(io(name));
+        let read = |name| {
+            home::read_closed(&path.join(name)).map_err(|error| match error {
+                HomeError::Io { source, .. } => io(name)(source),
+                open => open.into(),
+            })
+        };
         let disk_key = DiskKey::parse(&read(diskkey::NAME)?)?;
         let membership = Membership::parse(disk_key.expose(), &read(node::NAME)?)?;
         let context = membership.context();

@@ -63,6 +63,33 @@ fn a_state_directory_that_others_can_read_is_refused() {
 }
 
 #[test]
+fn a_key_file_that_others_could_read_is_refused() {
+    let test = "a_key_file_that_others_could_read_is_refused";
+    let Some(node) = Node::for_test(test) else { return };
+    node.start_cluster().end();
+    let cluster = node.state_dir().join("cluster");
+    for name in ["disk.key", "node", "keyring"] {
+        let path = cluster.join(name);
+        for mode in [0o644, 0o640, 0o606] {
+            fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            let text = format!(
+                "{path} can be read or written by others (mode {mode:04o}): who could read it may have \
+                 what it protects. Close it with: chmod 0600 {path}",
+                path = path.display()
+            );
+            refused(&node, node.cofferd(), &text);
+        }
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        let elsewhere = node.scratch().path(name);
+        fs::rename(&path, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        refused(&node, node.cofferd(), &format!("{} is not a plain file", path.display()));
+        fs::rename(&elsewhere, &path).unwrap();
+    }
+    node.start().end();
+}
+
+#[test]
 fn a_state_directory_that_is_none_is_refused() {
     let Some(node) = Node::for_test("a_state_directory_that_is_none_is_refused") else { return };
     let path = node.scratch().file("state", b"text").display().to_string();

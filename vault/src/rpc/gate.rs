@@ -119,3 +119,6 @@ fn record(daemon: &Daemon, actor: Actor, touched: Vec<ObjectId>, code: Code) {
     let outcome = u32::try_from(i32::from(code)).unwrap_or(u32::MAX);
     manager.audit().called(Called { at: clock::now(), actor, touched, outcome });
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
 use tonic::transport::server::Connected;
 
 /// Connections at one time; more wait. Far above what people and scripts of one host open.
@@ -20,6 +21,10 @@ pub(super) const CALLS_PER_CONNECTION_MAX: usize = 256;
 pub(super) const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
 /// gRPC's own headers are a few hundred bytes.
 pub(super) const HEADER_BYTES_MAX: u32 = 16 << 10;
+/// What a client of HTTP/2 says first: its preface of 24 bytes and the head of one frame.
+const GREETING_BYTES: usize = 24 + 9;
+/// A connection that has not said so much by then is closed: it would hold its place for nothing.
+const GREETING_DEADLINE: Duration = Duration::from_secs(5);
 /// After a failed accept (no descriptors left, say): time for some to be given back.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
@@ -34,6 +39,8 @@ pub(super) struct Peer {
 pub(super) struct Connection {
     stream: UnixStream,
     peer: Peer,
+    /// While the greeting is not complete: how much of it is missing, and until when.
+    greeting: Option<(usize, Pin<Box<Sleep>>)>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -55,7 +62,11 @@ async fn accept(socket: &UnixListener, places: &Arc<Semaphore>) -> Connection {
             Ok((stream, Peer { uid: peer.uid(), pid: peer.pid() }))
         });
         match accepted {
-            Ok((stream, peer)) => return Connection { stream, peer, _place: place },
+            Ok((stream, peer)) => {
+                let deadline = Box::pin(tokio::time::sleep(GREETING_DEADLINE));
+                let greeting = Some((GREETING_BYTES, deadline));
+                return Connection { stream, peer, greeting, _place: place };
+            }
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(ACCEPT_RETRY).await;
@@ -78,7 +89,16 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let Some((missing, deadline)) = &mut self.greeting else { return read };
+        *missing = missing.saturating_sub(buffer.filled().len() - before);
+        if *missing == 0 {
+            self.greeting = None;
+        } else if deadline.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
     }
 }
 
