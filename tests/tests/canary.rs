@@ -1,6 +1,8 @@
 //! A value that was handed over is found where it was asked for, and nowhere else: not on the disk, not
 //! in a log, not in the arguments or the environment of any process.
 
+#[path = "canary/later.rs"]
+mod later;
 #[path = "canary/search.rs"]
 mod search;
 
@@ -98,7 +100,7 @@ fn reading(node: &Node, markers: &[Marker; 2]) {
 }
 
 /// Searches all files of the node, the daemon's output among them, and all processes.
-fn nothing_is_found(node: &Node, markers: &[Marker; 2], when: &str) {
+fn nothing_is_found(node: &Node, markers: &[Marker], when: &str) {
     let (files, searched) = search::files_with(markers, node.scratch().folder());
     assert_eq!(files, Vec::<String>::new(), "{when}");
     assert!(searched > 0, "there are files to search");

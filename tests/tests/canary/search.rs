@@ -20,13 +20,12 @@ impl Marker {
     /// A new one, unlike any other.
     pub(crate) fn new() -> Self {
         let text = format!("canary-{}{}", random_name(), random_name());
-        let lower: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-        let upper = lower.to_uppercase();
-        let mut forms = vec![text.clone().into_bytes(), lower.into_bytes(), upper.into_bytes()];
-        for url in [false, true] {
-            forms.extend((0..3).map(|shift| inner_base64(&text.as_bytes()[shift..], url)));
-        }
-        Self { text, forms }
+        Self { forms: forms_of(text.as_bytes()), text }
+    }
+
+    /// Bytes that somebody else made: a key, the secret of a token.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Self { forms: forms_of(bytes), text: String::from_utf8_lossy(bytes).into_owned() }
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -42,6 +41,15 @@ impl Marker {
     pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
         self.forms.iter().any(|form| contains(bytes, form))
     }
+}
+
+fn forms_of(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let lower: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut forms = vec![bytes.to_vec(), lower.to_uppercase().into_bytes(), lower.into_bytes()];
+    for url in [false, true] {
+        forms.extend((0..3).map(|shift| inner_base64(&bytes[shift..], url)));
+    }
+    forms
 }
 
 /// Whole groups of three bytes only: what stands before and behind does not change these.
@@ -91,7 +99,7 @@ pub(crate) fn files_with(markers: &[Marker], folder: &Path) -> (Vec<String>, usi
     (found, searched)
 }
 
-/// Leaves out blocks of zeros. No marker holds a zero, so none is torn apart by this.
+/// Leaves out blocks of zeros. No marker starts or ends with so many, so none is torn apart by this.
 fn without_empty_blocks(bytes: &[u8]) -> Vec<u8> {
     let zeros = [0; BLOCK];
     let mut kept = Vec::new();
