@@ -47,8 +47,10 @@ pub enum Operation {
         name: String,
         file: usize,
     },
-    /// All names are safe.
-    FlushNames,
+    /// The names in one folder are safe; it is given with a slash behind it, or empty for the first one.
+    FlushNames {
+        folder: String,
+    },
     /// Something that the test wants to find again, such as an acknowledgement.
     Mark(u64),
 }
@@ -109,7 +111,7 @@ impl Image {
             }
             Operation::Flush { .. }
             | Operation::Lost { .. }
-            | Operation::FlushNames
+            | Operation::FlushNames { .. }
             | Operation::Mark(_) => {}
         }
     }
@@ -172,9 +174,13 @@ struct Shared {
     changed: Condvar,
 }
 
-/// The folder. Copies are the same folder.
+/// A folder of the disk, the first one or one inside it. Copies are the same folder.
 #[derive(Clone, Default)]
-pub struct FaultyDisk(Arc<Shared>);
+pub struct FaultyDisk {
+    shared: Arc<Shared>,
+    /// What the names of files in this folder start with: nothing, or a folder's name and a slash.
+    prefix: String,
+}
 
 impl From<Image> for FaultyDisk {
     fn from(image: Image) -> Self {
@@ -188,7 +194,8 @@ impl FaultyDisk {
         let last = [&base, &live].into_iter().filter_map(|image| image.files.keys().last()).max();
         let files = last.map_or(0, |last| last + 1);
         let state = State { base, operations: pending, live, files, ..State::default() };
-        Self(Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() }))
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+        Self { shared, prefix: String::new() }
     }
 
     /// What a reader sees now.
@@ -215,7 +222,7 @@ impl FaultyDisk {
     /// Lets flushes of files hang, or go on.
     pub fn hang(&self, is_hanging: bool) {
         self.state().is_hanging = is_hanging;
-        self.0.changed.notify_all();
+        self.shared.changed.notify_all();
     }
 
     /// Waits until a flush hangs.
@@ -230,19 +237,23 @@ impl FaultyDisk {
 
     fn wait(&self, what: &str, is_so: impl Fn(&State) -> bool) {
         let waited =
-            self.0.changed.wait_timeout_while(self.state(), PATIENCE, |state| !is_so(state));
+            self.shared.changed.wait_timeout_while(self.state(), PATIENCE, |state| !is_so(state));
         assert!(!waited.unwrap().1.timed_out(), "waited for {what} in vain");
     }
 
+    fn whole(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap()
+        self.shared.state.lock().unwrap()
     }
 
     fn done(&self, mut state: MutexGuard<'_, State>, operation: Operation) {
         state.live.apply(&operation);
         state.operations.push(operation);
         drop(state);
-        self.0.changed.notify_all();
+        self.shared.changed.notify_all();
     }
 }
 
@@ -289,8 +300,9 @@ impl StoredFile for File {
     fn flush(&self) -> io::Result<()> {
         let mut state = self.disk.state();
         state.hanging += 1;
-        self.disk.0.changed.notify_all();
-        let mut state = self.disk.0.changed.wait_while(state, |state| state.is_hanging).unwrap();
+        self.disk.shared.changed.notify_all();
+        let mut state =
+            self.disk.shared.changed.wait_while(state, |state| state.is_hanging).unwrap();
         state.hanging -= 1;
         let attempt = state.attempt(Call::Flush);
         let file = self.file;
@@ -303,31 +315,38 @@ impl StoredFile for File {
 
 impl Folder for FaultyDisk {
     fn names(&self) -> io::Result<Vec<String>> {
-        Ok(self.state().live.names())
+        let names = self.state().live.names().into_iter();
+        let inside = names.filter_map(|name| Some(name.strip_prefix(&self.prefix)?.to_owned()));
+        Ok(inside.filter(|name| !name.contains('/')).collect())
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         let state = self.state();
-        state.live.get(name).map(<[u8]>::to_vec).ok_or_else(|| io::ErrorKind::NotFound.into())
+        state
+            .live
+            .get(&self.whole(name))
+            .map(<[u8]>::to_vec)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StoredFile>> {
         let mut state = self.state();
         state.attempt(Call::Create)?;
-        if state.file(name).is_ok() {
+        let name = self.whole(name);
+        if state.file(&name).is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let file = state.files;
         state.files += 1;
-        self.done(state, Operation::Create { name: name.to_owned(), file });
+        self.done(state, Operation::Create { name, file });
         Ok(Arc::new(File { disk: self.clone(), file }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.state();
         state.attempt(Call::Rename)?;
-        let file = state.file(from)?;
-        let (from, to) = (from.to_owned(), to.to_owned());
+        let (from, to) = (self.whole(from), self.whole(to));
+        let file = state.file(&from)?;
         self.done(state, Operation::Rename { from, to, file });
         Ok(())
     }
@@ -335,24 +354,27 @@ impl Folder for FaultyDisk {
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.state();
         state.attempt(Call::Remove)?;
-        let file = state.file(name)?;
-        self.done(state, Operation::Remove { name: name.to_owned(), file });
+        let name = self.whole(name);
+        let file = state.file(&name)?;
+        self.done(state, Operation::Remove { name, file });
         Ok(())
     }
 
     fn flush(&self) -> io::Result<()> {
         let mut state = self.state();
         state.attempt(Call::FlushNames)?;
-        self.done(state, Operation::FlushNames);
+        self.done(state, Operation::FlushNames { folder: self.prefix.clone() });
         Ok(())
     }
 
-    fn folder(&self, _: &str) -> io::Result<Arc<dyn Folder>> {
-        Err(io::ErrorKind::Unsupported.into())
+    /// There as soon as there is something in it.
+    fn folder(&self, name: &str) -> io::Result<Arc<dyn Folder>> {
+        let shared = Arc::clone(&self.shared);
+        Ok(Arc::new(Self { shared, prefix: format!("{}/", self.whole(name)) }))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn StoredFile>> {
-        let file = self.state().file(name)?;
+        let file = self.state().file(&self.whole(name))?;
         Ok(Arc::new(File { disk: self.clone(), file }))
     }
 }

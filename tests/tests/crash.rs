@@ -11,6 +11,8 @@ mod hang;
 mod model;
 #[path = "crash/nonces.rs"]
 mod nonces;
+#[path = "crash/rotation.rs"]
+mod rotation;
 #[path = "crash/sweep.rs"]
 mod sweep;
 #[path = "crash/whole.rs"]

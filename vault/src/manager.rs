@@ -19,7 +19,9 @@ use vault_core::labels::{Labels, LabelsError};
 use vault_core::name::SecretName;
 use vault_core::node::Role;
 use vault_core::request::RequestId;
-use vault_core::seal::{Kind, NONCE_BYTES, OpenError, Place, Plaintext, open, open_into, seal};
+use vault_core::seal::{
+    Kind, NONCE_BYTES, OpenError, Place, Plaintext, Sealed, open, open_into, seal,
+};
 use vault_core::service::ServiceSpec;
 use vault_core::state::State;
 use vault_core::time::Timestamp;
@@ -223,6 +225,7 @@ impl Manager {
         Ok(Some(manager))
     }
 
+    /// Starts on the cluster's folder with what was read from its files.
     pub async fn start(files: Files, limits: Limits) -> Result<Self, ManagerError> {
         let Files { folder, disk_key, keyring, membership, credentials } = files;
         let tls = Arc::new(Tls::new(&credentials).map_err(ManagerError::Identity)?);
@@ -564,7 +567,8 @@ impl Manager {
         }
     }
 
-    /// Opens one version of a secret or config into guarded memory.
+    /// Opens one version of a secret or config into guarded memory. The version may come from an older
+    /// view: if its key was destroyed since, it is opened as it was sealed anew.
     pub fn open_version(
         &self,
         class: Class,
@@ -572,19 +576,35 @@ impl Manager {
         version: &Version,
     ) -> Result<Guarded, ValueError> {
         let place = self.place(class, id, version.number);
-        let epoch = version.sealed.epoch;
+        let opened = self.open_guarded(&place, &version.sealed);
+        let Err(ValueError::Epoch { .. }) = opened else { return opened };
+        let view = self.consensus.view();
+        let object = view.state.of_class(class).get(id);
+        let now = object.and_then(|object| object.version(version.number));
+        now.map_or(opened, |now| self.open_guarded(&place, &now.sealed))
+    }
+
+    fn open_guarded(&self, place: &Place, sealed: &Sealed) -> Result<Guarded, ValueError> {
+        let epoch = sealed.epoch;
         let ring = self.keys.ring();
         let key = ring.key(epoch).ok_or(ValueError::Epoch { epoch: epoch.0 })?;
         let mut opened = Ok(());
-        let value = Guarded::filled(version.sealed.value_len(), |bytes| {
-            opened = open_into(key, &place, &version.sealed, bytes);
+        let value = Guarded::filled(sealed.value_len(), |bytes| {
+            opened = open_into(key, place, sealed, bytes);
         })?;
         opened?;
         Ok(value)
     }
 
-    /// Opens one of the cluster's own values.
+    /// Opens one of the cluster's own values; from an older view, too, as above.
     pub fn open_own(&self, cluster: &Cluster, kind: Kind) -> Result<Plaintext, ValueError> {
+        let opened = self.open_own_as(cluster, kind);
+        let Err(ValueError::Epoch { .. }) = opened else { return opened };
+        let view = self.consensus.view();
+        view.state.cluster().map_or(opened, |now| self.open_own_as(now, kind))
+    }
+
+    fn open_own_as(&self, cluster: &Cluster, kind: Kind) -> Result<Plaintext, ValueError> {
         let sealed = cluster.sealed(kind).ok_or(ValueError::Open(OpenError))?;
         let epoch = sealed.epoch;
         let ring = self.keys.ring();

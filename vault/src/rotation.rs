@@ -49,7 +49,7 @@ enum RotationError {
 }
 
 /// Keeps this manager's keys in step with the state; on the leader, also rotates. Until consensus ends.
-pub(crate) async fn keep_keys(manager: Arc<Manager>) {
+pub async fn keep_keys(manager: Arc<Manager>) {
     let mut views = manager.consensus().views();
     loop {
         let view = views.borrow_and_update().clone();

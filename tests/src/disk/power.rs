@@ -62,8 +62,8 @@ impl Outage {
         match &operation {
             Operation::Flush { file } => self.settle(*file, true),
             Operation::Lost { file } => self.settle(*file, false),
-            Operation::FlushNames => {
-                let (names, rest) = self.split(|operation| !is_write(operation, None));
+            Operation::FlushNames { folder } => {
+                let (names, rest) = self.split(|operation| is_name_in(operation, folder));
                 names.iter().for_each(|at| self.safe.apply(&self.operations[*at]));
                 self.pending = rest;
             }
@@ -154,6 +154,17 @@ impl Outage {
 
 fn is_write(operation: &Operation, of: Option<usize>) -> bool {
     matches!(operation, Operation::Write { file, .. } if of.is_none_or(|of| of == *file))
+}
+
+/// Whether it changes a name of this very folder.
+fn is_name_in(operation: &Operation, folder: &str) -> bool {
+    let (Operation::Create { name, .. }
+    | Operation::Remove { name, .. }
+    | Operation::Rename { to: name, .. }) = operation
+    else {
+        return false;
+    };
+    name.strip_prefix(folder).is_some_and(|rest| !rest.contains('/'))
 }
 
 fn member(subset: u32, at: usize) -> Fate {
