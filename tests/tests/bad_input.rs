@@ -3,6 +3,8 @@
 
 #[path = "bad_input/daemon.rs"]
 mod daemon;
+#[path = "bad_input/links.rs"]
+mod links;
 #[path = "bad_input/modes.rs"]
 mod modes;
 

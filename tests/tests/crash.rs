@@ -15,5 +15,7 @@ mod nonces;
 mod rotation;
 #[path = "crash/sweep.rs"]
 mod sweep;
+#[path = "crash/values.rs"]
+mod values;
 #[path = "crash/whole.rs"]
 mod whole;

@@ -6,6 +6,8 @@
 
 #[path = "damage/files.rs"]
 mod files;
+#[path = "damage/lengths.rs"]
+mod lengths;
 #[path = "damage/log.rs"]
 mod log;
 #[path = "damage/memory.rs"]

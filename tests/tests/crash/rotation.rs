@@ -29,13 +29,13 @@ use vault_core::versioned::{Class, VersionLimit};
 const SIZES: [usize; 7] = [1, 16, 5_000, 400_000, 400_000, 400_000, 100];
 
 /// A manager at work, and its rotation beside it.
-struct Running {
-    manager: Arc<Manager>,
+pub(crate) struct Running {
+    pub(crate) manager: Arc<Manager>,
     rotation: JoinHandle<()>,
 }
 
 impl Running {
-    async fn on(disk: &FaultyDisk, scratch: &Scratch) -> Self {
+    pub(crate) async fn on(disk: &FaultyDisk, scratch: &Scratch) -> Self {
         let folder: Arc<dyn Folder> = Arc::new(disk.clone());
         let disk_key = DiskKey::parse(&folder.read(diskkey::NAME).unwrap()).unwrap();
         let own = folder.read(node::NAME).unwrap();
@@ -56,7 +56,8 @@ impl Running {
 
     fn read_all_of(&self, view: &View) {
         let mut count = 0;
-        for object in view.state.of_class(Class::Secret).iter() {
+        let own = |name: &SecretName| name.to_string().starts_with('s');
+        for object in view.state.of_class(Class::Secret).iter().filter(|one| own(&one.name)) {
             let version = object.current_version().expect("it has one");
             let opened = self.manager.open_version(Class::Secret, object.id, version);
             let at: usize = object.name.to_string().trim_start_matches('s').parse().unwrap();
@@ -67,7 +68,7 @@ impl Running {
     }
 
     /// Reads all the time until one key is left, and nothing needs another.
-    async fn until_rotated(&self) {
+    pub(crate) async fn until_rotated(&self) {
         let done = async {
             while self.manager.keys().ring().epochs().count() > 1 {
                 self.read_all();
@@ -80,7 +81,7 @@ impl Running {
         self.read_all();
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.rotation.abort();
         self.rotation.await.ok();
         self.manager.consensus().stop().await;
@@ -98,7 +99,7 @@ fn limits(scratch: &Scratch) -> Limits {
 }
 
 /// A cluster with secrets, as it lies on the disk.
-async fn cluster(scratch: &Scratch) -> Image {
+pub(crate) async fn cluster(scratch: &Scratch) -> Image {
     let founding = Founding { hostname: "here".into(), addr: "127.0.0.1:1".into() };
     let manager = found(scratch.folder(), founding, limits(scratch)).await.unwrap();
     let draft = |at| Draft {
