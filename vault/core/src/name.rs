@@ -225,7 +225,15 @@ mod tests {
                 "{text}"
             );
         }
+        assert!(ServiceName::parse(&"a".repeat(63)).is_ok());
         assert_eq!(ServiceName::parse(&"a".repeat(64)), Err(NameError::ServiceTooLong));
+    }
+
+    #[test]
+    fn a_target_is_as_long_as_a_file_name_may_be() {
+        let longest = "a".repeat(TARGET_BYTES_MAX);
+        assert_eq!(Target::parse(&longest).unwrap().as_str(), longest);
+        assert_eq!(Target::parse(&format!("{longest}a")), Err(TargetError::TooLong));
     }
 
     #[test]

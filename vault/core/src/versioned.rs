@@ -225,6 +225,22 @@ impl Named for Versioned {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::NAME_BYTES_MAX;
+
+    #[test]
+    fn labels_and_references_are_as_long_as_a_name_and_are_shown_as_given() {
+        let longest = "b".repeat(NAME_BYTES_MAX);
+        let label = VersionLabel::parse(&longest).unwrap();
+        assert_eq!((label.as_str(), label.to_string()), (longest.as_str(), longest.clone()));
+        assert_eq!(VersionLabel::parse(&format!("{longest}b")), Err(VersionLabelError::Form));
+        for text in ["7", "blue"] {
+            assert_eq!(VersionRef::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(
+            [Class::Secret, Class::Config].map(|class| class.to_string()),
+            ["secret", "config"]
+        );
+    }
 
     #[test]
     fn version_limits_have_a_range() {

@@ -1,5 +1,7 @@
 //! The state's rules as tables and runs of commands.
 
+mod exact;
+
 use super::*;
 use crate::command::Refusal;
 use crate::command::{
