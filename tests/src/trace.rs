@@ -106,27 +106,28 @@ impl Trace {
     /// Searches all that a process may read of its own memory. One place for each region is named.
     pub fn places_in(&self, pid: u32) -> io::Result<Vec<Place>> {
         let memory = File::open(format!("/proc/{pid}/mem"))?;
-        let mut found = Vec::new();
+        let found = |region: Region| {
+            let address = self.first_in_region(&memory, &region)?;
+            Some(Place { address, is_guarded: region.is_guarded(), region: region.line })
+        };
+        Ok(regions(pid)?.into_iter().filter_map(found).collect())
+    }
+
+    fn first_in_region(&self, memory: &File, region: &Region) -> Option<u64> {
         let mut buffer = vec![0; READ_BYTES];
-        for region in regions(pid)? {
-            let mut address = region.start;
-            while address < region.end {
-                let length = usize::try_from(region.end - address).unwrap().min(READ_BYTES);
-                // A region may be gone by now, or be one that the kernel does not show.
-                let Ok(read) = memory.read_at(&mut buffer[..length], address) else { break };
-                if let Some(at) = self.first_in(&buffer[..read]) {
-                    let (region, is_guarded) = (region.line.clone(), region.is_guarded());
-                    let address = address + u64::try_from(at).unwrap();
-                    found.push(Place { region, address, is_guarded });
-                    break;
-                }
-                if read == 0 {
-                    break;
-                }
-                address += u64::try_from(read).unwrap();
+        let mut address = region.start;
+        while address < region.end {
+            let length = usize::try_from(region.end - address).ok()?.min(READ_BYTES);
+            // A region may be gone by now, or be one that the kernel does not show.
+            let read =
+                memory.read_at(&mut buffer[..length], address).ok().filter(|read| *read > 0)?;
+            if let Some(at) = self.first_in(&buffer[..read]) {
+                return Some(address + u64::try_from(at).ok()?);
             }
+            // A word is not torn apart: but for the end, whole pages are read.
+            address += u64::try_from(read).ok()?;
         }
-        Ok(found)
+        None
     }
 }
 

@@ -70,7 +70,7 @@ impl Wire {
 
 impl Stream<'_> {
     /// The next answer; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>, Status> {
+    pub fn message(&mut self) -> Result<Option<Vec<u8>>, Status> {
         self.wire.runtime.block_on(self.answers.message())
     }
 }

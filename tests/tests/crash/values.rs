@@ -31,9 +31,8 @@ impl Drawn {
         let (_, operations) = disk.recording();
         for operation in operations {
             let Operation::Write { offset: 0, bytes, .. } = operation else { continue };
-            match bytes.get(..8) {
-                Some(b"COFFSNP1" | b"COFFRNG1") => self.note(&bytes[16..40]),
-                _ => {}
+            if let Some(b"COFFSNP1" | b"COFFRNG1") = bytes.get(..8) {
+                self.note(&bytes[16..40]);
             }
         }
     }

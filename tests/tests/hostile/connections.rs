@@ -13,6 +13,9 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// More than the daemon takes at one time (`CONNECTIONS_MAX`).
 const TOO_MANY: usize = 1_100;
 
+/// The frames that a flood goes on with, by how many came before.
+type Frames = Box<dyn Fn(u32) -> Vec<u8>>;
+
 /// A frame of HTTP/2.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
@@ -44,7 +47,7 @@ fn what_is_no_http_2_is_hung_up_on() {
     let mut chance = Chance::new(Chance::seed());
     let settings = frame(4, 0, 0, &[]);
     let noise: Vec<u8> = (0..1000).map(|_| u8::try_from(chance.below(256)).unwrap()).collect();
-    let huge = [&PREFACE[..], &settings, &[0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1]].concat();
+    let huge = [PREFACE, &settings, &[0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1]].concat();
     for (what, bytes) in [
         ("HTTP/1", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()),
         ("noise", noise.clone()),
@@ -81,7 +84,7 @@ fn floods_of_frames_end_the_connection_and_take_little_memory() {
     let header = [&[0x10, 1, b'x', 100][..], &[b'y'; 100]].concat();
     let start = frame(1, 0, 1, &[0x83]);
     let more = frame(9, 0, 1, &header.repeat(100));
-    let floods: [(&str, Vec<u8>, Box<dyn Fn(u32) -> Vec<u8>>); 3] = [
+    let floods: [(&str, Vec<u8>, Frames); 3] = [
         ("continuations", start, Box::new(move |_| more.clone())),
         (
             "resets",

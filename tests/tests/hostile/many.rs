@@ -33,7 +33,7 @@ fn many_watchers_are_all_told_in_bounded_time_and_memory() {
     let id = node.secret("seen-by-all", b"value");
     assert!(start.elapsed() < Duration::from_secs(10), "a write waits for no watcher");
     for watcher in &mut watchers {
-        let event = watcher.next().unwrap().expect("it goes on");
+        let event = watcher.message().unwrap().expect("it goes on");
         assert!(String::from_utf8_lossy(&event).contains(&id));
     }
     let (taken, told) = (kib(&daemon, "VmRSS").saturating_sub(before), start.elapsed());

@@ -225,7 +225,7 @@ mod tests {
                 "{text}"
             );
         }
-        assert!(ServiceName::parse(&"a".repeat(63)).is_ok());
+        assert_eq!(ServiceName::parse(&"a".repeat(63)).unwrap().as_str().len(), 63);
         assert_eq!(ServiceName::parse(&"a".repeat(64)), Err(NameError::ServiceTooLong));
     }
 
