@@ -237,6 +237,9 @@ impl State {
         id: ServiceId,
         spec: ServiceSpec,
     ) -> Result<Outcome, Refusal> {
+        if self.services.get(id.object()).is_some() {
+            return Err(Refusal::OutOfSequence);
+        }
         let service = Service { id, meta: stamp.meta(), spec };
         if self.services.by_name(&service.folded()).is_some() {
             let name = service.spec.name.to_string();

@@ -123,8 +123,12 @@ impl State {
         self.refuse_old_keys(objects.iter().map(|object| &object.sealed))?;
         // Checked whole before anything is done: all or none.
         let values = self.values(class);
-        let mut names = BTreeSet::new();
+        let (mut names, mut taken) = (BTreeSet::new(), BTreeSet::new());
         for object in &objects {
+            // IDs are drawn at random. One that is there already would put another object in its place.
+            if values.table.get(object.id).is_some() || !taken.insert(object.id) {
+                return Err(Refusal::OutOfSequence);
+            }
             let folded = Folded::of(object.name.as_str());
             if values.table.by_name(&folded).is_some() || !names.insert(folded) {
                 let name = object.name.to_string();

@@ -201,3 +201,20 @@ fn a_state_put_together_from_its_parts_is_the_same() {
     state.delivery_index = 7;
     assert_eq!(format!("{restored:?}"), format!("{state:?}"));
 }
+
+/// Or a service would be granted what it never named, and a value would be gone.
+#[test]
+fn an_id_that_is_taken_makes_no_second_object() {
+    let mut state = with_task();
+    state.run(4, at(40, create_secret(5, "a")));
+    state.run(5, at(50, rotate(vec![new_version(5, 2)])));
+    let taken = || Outcome::Refused(Refusal::OutOfSequence);
+    assert_eq!(state.run(6, at(60, create_secret(5, "b"))), taken());
+    let twice = vec![new_secret(7, "c"), new_secret(7, "d")];
+    assert_eq!(state.run(7, at(70, Action::Create(Class::Secret, twice))), taken());
+    let web = ServiceId::from_entropy(entropy(9));
+    let other = Action::CreateService(web, Box::new(spec("other")));
+    assert_eq!(state.run(8, at(80, other)), taken());
+    assert_eq!((state.secrets().len(), numbers(&state, 5)), (1, vec![1, 2]));
+    assert_eq!(state.services().get(web.object()).unwrap().spec.name.as_str(), "web");
+}
