@@ -216,5 +216,6 @@ fn an_id_that_is_taken_makes_no_second_object() {
     let other = Action::CreateService(web, Box::new(spec("other")));
     assert_eq!(state.run(8, at(80, other)), taken());
     assert_eq!((state.secrets().len(), numbers(&state, 5)), (1, vec![1, 2]));
+    assert!(!state.secrets().is_empty() && state.configs().is_empty());
     assert_eq!(state.services().get(web.object()).unwrap().spec.name.as_str(), "web");
 }
