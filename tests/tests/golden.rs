@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tests::{Node, Scratch};
@@ -46,7 +47,9 @@ fn copy_of(format: &str) -> Scratch {
         bytes.resize(length.parse().unwrap(), 0);
         let to = scratch.path(path);
         fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::write(to, bytes).unwrap();
+        fs::write(&to, bytes).unwrap();
+        // Where sources are kept, nobody keeps that they are closed.
+        fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).unwrap();
     }
     scratch
 }

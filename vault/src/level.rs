@@ -16,9 +16,10 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Runs until consensus ends.
 pub(crate) async fn follow_members(manager: Arc<Manager>) {
     let mut views = manager.consensus().views();
+    let mut leads = manager.consensus().leads();
     loop {
         let view = views.borrow_and_update().clone();
-        if manager.consensus().standing().is_leader {
+        if *leads.borrow_and_update() {
             let members: Vec<_> = view.state.managers().map(|node| node.level).collect();
             match raise(&manager, &members, env!("CARGO_PKG_VERSION")).await {
                 Ok(()) => {}
@@ -34,7 +35,7 @@ pub(crate) async fn follow_members(manager: Arc<Manager>) {
         let changed = views.wait_for(|view| view.state.workload_index() != seen);
         tokio::select! {
             changed = changed => if changed.is_err() { return },
-            () = manager.consensus().standing_changed() => {}
+            changed = leads.changed() => if changed.is_err() { return },
         }
     }
 }

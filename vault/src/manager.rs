@@ -2,6 +2,7 @@
 //! requests into commands.
 
 mod admission;
+mod files;
 mod found;
 
 use std::io;
@@ -17,7 +18,6 @@ use vault_core::feature::{self, LevelTooLow};
 use vault_core::id::{ENTROPY_BYTES, NodeId, ObjectId, ServiceId};
 use vault_core::labels::{Labels, LabelsError};
 use vault_core::name::SecretName;
-use vault_core::node::Role;
 use vault_core::request::RequestId;
 use vault_core::seal::{
     Kind, NONCE_BYTES, OpenError, Place, Plaintext, Sealed, open, open_into, seal,
@@ -30,7 +30,7 @@ use vault_memory::{GuardError, Guarded};
 
 use crate::audit::Audit;
 use crate::disk::diskkey::{self, DiskKey, DiskKeyError};
-use crate::disk::folder::{Folder, RealFolder, replace};
+use crate::disk::folder::{Folder, RealFolder};
 use crate::disk::identity;
 use crate::disk::keyring::{self, Keyring, KeyringError};
 use crate::disk::log::{self, LogError, LogKey, MarkFile};
@@ -42,9 +42,10 @@ use crate::home::{self, HomeError};
 use crate::keys::{KeyChangeError, Keys};
 use crate::raft::{Consensus, ProposeError, Start, StartError, View};
 use crate::space::{RESERVE_BYTES, Space};
-use crate::tls::{Credentials, Dialer, Tls, TlsError};
+use crate::tls::{Dialer, Tls, TlsError};
 
 pub use admission::{AdmitError, IssueError};
+pub use files::Files;
 pub use found::{DRAFT, FoundError, Founding, found, remove_draft};
 
 /// The folder of a cluster's files inside the state directory.
@@ -157,28 +158,6 @@ pub enum ValueError {
     Open(#[from] OpenError),
     #[error("no memory for the value")]
     Memory(#[from] GuardError),
-}
-
-/// All that a manager reads from its disk before it starts.
-pub struct Files {
-    pub folder: Arc<dyn Folder>,
-    pub disk_key: DiskKey,
-    pub keyring: Keyring,
-    pub membership: Membership,
-    pub credentials: Credentials,
-}
-
-impl Files {
-    /// Writes them all.
-    pub fn write(&self) -> io::Result<()> {
-        let (folder, key) = (self.folder.as_ref(), self.disk_key.expose());
-        replace(folder, diskkey::NAME, &self.disk_key.to_clear_file())?;
-        let ring = self.keyring.to_file(key, &self.membership.context(), entropy::random());
-        replace(folder, keyring::NAME, &ring)?;
-        let own = identity::to_file(&self.credentials, key, entropy::random());
-        replace(folder, identity::NAME, &own)?;
-        replace(folder, node::NAME, &self.membership.to_file(key, entropy::random()))
-    }
 }
 
 /// This node's share of the cluster.
@@ -554,17 +533,6 @@ impl Manager {
         let epoch = self.consensus.view().state.epoch();
         self.act(Action::WantEpochAfter(epoch)).await?;
         Ok(())
-    }
-
-    /// What a former manager knows is worth nothing from now on: the token that it could come back by, and
-    /// the data key. What fails is tried by nobody again, so it is said.
-    pub async fn after_a_manager_went(&self) {
-        if let Err(error) = self.rotate_token(Role::Manager).await {
-            tracing::warn!(%error, "rotate the managers' join token: coffer swarm join-token --rotate manager");
-        }
-        if let Err(error) = self.rotate_keys().await {
-            tracing::warn!(%error, "rotate the data key: coffer swarm rotate-keys");
-        }
     }
 
     /// Opens one version of a secret or config into guarded memory. The version may come from an older

@@ -24,6 +24,7 @@ const LOOK_SOON: Duration = Duration::from_millis(100);
 /// Runs until consensus ends.
 pub(crate) async fn keep_roster(manager: Arc<Manager>) {
     let mut views = manager.consensus().views();
+    let mut leads = manager.consensus().leads();
     loop {
         let view = views.borrow_and_update().clone();
         let standing = manager.consensus().standing();
@@ -46,7 +47,7 @@ pub(crate) async fn keep_roster(manager: Arc<Manager>) {
         let changed = views.wait_for(|view| view.state.workload_index() != seen);
         tokio::select! {
             changed = changed => if changed.is_err() { return },
-            () = manager.consensus().standing_changed() => {}
+            changed = leads.changed() => if changed.is_err() { return },
             () = sleep(pause) => {}
         }
     }

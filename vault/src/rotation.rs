@@ -51,8 +51,11 @@ enum RotationError {
 /// Keeps this manager's keys in step with the state; on the leader, also rotates. Until consensus ends.
 pub async fn keep_keys(manager: Arc<Manager>) {
     let mut views = manager.consensus().views();
+    let mut leads = manager.consensus().leads();
     loop {
         let view = views.borrow_and_update().clone();
+        // Whoever leads from now on has the work, too.
+        leads.mark_unchanged();
         match follow(&manager, &view).await {
             Ok(()) => {}
             Err(RotationError::Propose(ProposeError::Stopped)) => return,
@@ -66,7 +69,7 @@ pub async fn keep_keys(manager: Arc<Manager>) {
         let changed = views.wait_for(|view| epochs(&view.state) != seen);
         tokio::select! {
             changed = changed => if changed.is_err() { return },
-            () = manager.consensus().standing_changed(), if has_work(&view.state) => {}
+            changed = leads.changed() => if changed.is_err() { return },
         }
     }
 }

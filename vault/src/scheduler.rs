@@ -17,11 +17,11 @@ const RETRY: Duration = Duration::from_millis(200);
 /// Runs until consensus ends.
 pub(crate) async fn schedule(manager: Arc<Manager>) {
     let mut views = manager.consensus().views();
+    let mut leads = manager.consensus().leads();
     let mut steady = clock::Steady::default();
     loop {
-        if !manager.consensus().standing().is_leader {
-            manager.consensus().standing_changed().await;
-            continue;
+        if leads.wait_for(|leads| *leads).await.is_err() {
+            return;
         }
         let view = views.borrow_and_update().clone();
         let mut fresh = || TaskId::from_entropy(entropy::random());

@@ -195,3 +195,66 @@ impl ServerCertVerifier for BelieveAll {
         ring::default_provider().signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+    use super::*;
+    use crate::testing::credentials;
+
+    /// A handshake of a client that asks for a name; whether the server then has a certificate of it.
+    async fn shake(server: &Tls, client: Arc<ClientConfig>, name: &'static str) -> Option<bool> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let acceptor = TlsAcceptor::from(server.server());
+        let accepting = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            let stream = acceptor.accept(stream).await.ok()?;
+            Some(stream.get_ref().1.peer_certificates().is_some())
+        };
+        let connecting = async {
+            let stream = TcpStream::connect(addr).await.unwrap();
+            let name = ServerName::try_from(name).unwrap();
+            TlsConnector::from(client).connect(name, stream).await.ok()
+        };
+        let (accepted, connected) = tokio::join!(accepting, connecting);
+        connected.and(accepted)
+    }
+
+    #[tokio::test]
+    async fn nodes_of_one_cluster_reach_each_other_by_their_ids_alone() {
+        let own = credentials("node1");
+        let tls = Tls::new(&own).unwrap();
+        assert_eq!(shake(&tls, tls.client(), "node1").await, Some(true));
+        assert_eq!(shake(&tls, tls.client(), "node2").await, None, "another node answers there");
+        assert_eq!(shake(&tls, joining(&own.roots).unwrap(), "swarm-ca").await, Some(false));
+        assert_eq!(shake(&tls, first_contact().unwrap(), "swarm-ca").await, Some(false));
+    }
+
+    #[tokio::test]
+    async fn nodes_of_another_cluster_are_not_let_in_and_not_believed() {
+        let (here, there) = (Tls::new(&credentials("node1")).unwrap(), credentials("node1"));
+        let stranger = Tls::new(&there).unwrap();
+        assert_eq!(shake(&here, stranger.client(), "node1").await, None);
+        assert_eq!(shake(&here, joining(&there.roots).unwrap(), "swarm-ca").await, None);
+    }
+
+    #[tokio::test]
+    async fn new_credentials_are_used_from_the_next_connection_on() {
+        let tls = Tls::new(&credentials("node1")).unwrap();
+        let next = credentials("node1");
+        tls.exchange(&next).unwrap();
+        assert_eq!(shake(&tls, joining(&next.roots).unwrap(), "swarm-ca").await, Some(false));
+        assert_eq!(tls.roots().as_ref(), next.roots);
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused() {
+        let own = credentials("node1");
+        let broken = Credentials { chain: "no".into(), key: own.key.clone(), roots: own.roots };
+        assert!(matches!(Tls::new(&broken), Err(TlsError::Pem)));
+        assert!(joining("no root").is_err());
+    }
+}

@@ -13,6 +13,7 @@ use vault::disk::log::LogKey;
 use vault::disk::watch::{DiskState, Patience};
 use vault::keys::Keys;
 use vault::raft::{Consensus, ProposeError, Start};
+use vault::tls::Dialer;
 use vault_core::command::{Action, Command};
 use vault_core::id::ClusterId;
 use vault_core::seal::Epoch;
@@ -32,6 +33,8 @@ async fn manager(disk: &FaultyDisk) -> (Arc<Consensus>, Receiver<(&'static str, 
     let consensus = Consensus::start(Start {
         cluster: ClusterId::from_entropy([1; 17]),
         raft_id: 1,
+        recovery_epoch: 1,
+        dialer: Arc::new(Dialer::nowhere()),
         keys: Arc::new(keys),
         log_key: LogKey { context: b"node".to_vec(), disk_key },
         log_place: Arc::new(disk.clone()).into(),

@@ -13,12 +13,13 @@ use tests::wait::PATIENCE;
 use tokio::task::JoinHandle;
 use vault::disk::diskkey::{self, DiskKey};
 use vault::disk::folder::Folder;
+use vault::disk::identity;
 use vault::disk::keyring::{self, Keyring};
 use vault::disk::log;
 use vault::disk::node::{self, Membership};
-use vault::manager::{Asked, Draft, Founding, Limits, Manager, found};
+use vault::manager::{Asked, Draft, Files, Founding, Limits, Manager, found};
 use vault::raft::View;
-use vault::rotation::rotate_when_asked;
+use vault::rotation::keep_keys;
 use vault::space::Space;
 use vault_core::labels::Labels;
 use vault_core::name::SecretName;
@@ -41,12 +42,15 @@ impl Running {
         let own = folder.read(node::NAME).unwrap();
         let own = Membership::parse(disk_key.expose(), &own).unwrap();
         let ring = folder.read(keyring::NAME).unwrap();
-        let ring = Keyring::parse(disk_key.expose(), &own.context(), &ring).unwrap();
-        let manager = Manager::start(folder, disk_key, ring, own, limits(scratch)).await.unwrap();
+        let keyring = Keyring::parse(disk_key.expose(), &own.context(), &ring).unwrap();
+        let identity = folder.read(identity::NAME).unwrap();
+        let credentials = identity::parse(disk_key.expose(), &identity).unwrap();
+        let files = Files { folder, disk_key, keyring, membership: own, credentials };
+        let manager = Manager::start(files, limits(scratch)).await.unwrap();
         manager.consensus().lead().await.unwrap();
         let manager = Arc::new(manager);
-        let rotation = rotate_when_asked(Arc::clone(&manager), manager.rotation());
-        Self { rotation: tokio::spawn(rotation), manager }
+        let rotation = tokio::spawn(keep_keys(Arc::clone(&manager)));
+        Self { rotation, manager }
     }
 
     /// Opens every value; what it should be is told by its name.
@@ -70,7 +74,7 @@ impl Running {
     /// Reads all the time until one key is left, and nothing needs another.
     pub(crate) async fn until_rotated(&self) {
         let done = async {
-            while self.manager.keys().ring().epochs().count() > 1 {
+            while self.is_rotating() {
                 self.read_all();
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -79,6 +83,13 @@ impl Running {
         let newest = self.manager.keys().ring().newest().epoch;
         assert_eq!(self.manager.consensus().view().state.sealed_before(newest), 0);
         self.read_all();
+    }
+
+    /// Whether a newer key is wanted, or an older one is still needed somewhere.
+    pub(crate) fn is_rotating(&self) -> bool {
+        let view = self.manager.consensus().view();
+        let is_settled = view.state.wanted_epoch() == view.state.oldest_epoch();
+        !is_settled || self.manager.keys().ring().epochs().count() > 1
     }
 
     pub(crate) async fn stop(self) {
@@ -139,7 +150,7 @@ async fn a_rotation_that_is_killed_at_any_flush_loses_nothing_and_goes_on() {
     let running = Running::on(&disk, &scratch).await;
     let before = running.manager.consensus().view();
     disk.mark(0);
-    running.manager.rotate_keys().unwrap();
+    running.manager.rotate_keys().await.unwrap();
     running.until_rotated().await;
     disk.mark(1);
     // Who took a view before the old key was destroyed may read by it later.
@@ -162,10 +173,10 @@ async fn a_rotation_that_is_killed_at_any_flush_loses_nothing_and_goes_on() {
         let lost = outage.image(&vec![Fate::Lost; outage.pending().len()]);
         for (again, least) in [outage.killed(), FaultyDisk::from(lost)].iter().zip(&mut least) {
             let running = Running::on(again, &scratch).await;
-            unfinished += usize::from(running.manager.keys().ring().epochs().count() > 1);
+            unfinished += usize::from(running.is_rotating());
             running.read_all();
             running.until_rotated().await;
-            // Before the new keyring has its name, nobody has asked for anything; from then on for ever.
+            // Before the wish is in the log, nobody has asked for anything; from then on for ever.
             let newest = running.manager.keys().ring().newest().epoch;
             assert!(newest >= *least, "after {operation:?}");
             *least = newest;

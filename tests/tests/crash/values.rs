@@ -58,7 +58,7 @@ async fn live(disk: &FaultyDisk, scratch: &Scratch, drawn: &mut Drawn) {
     let next = (0..VALUES).map(next).collect();
     manager.rotate(Asked::default(), Class::Secret, next, true, None).await.unwrap();
     note_values(&running, drawn);
-    manager.rotate_keys().unwrap();
+    manager.rotate_keys().await.unwrap();
     running.until_rotated().await;
     note_values(&running, drawn);
     let view = manager.consensus().view();

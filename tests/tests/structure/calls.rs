@@ -25,22 +25,31 @@ fn paths(text: &str) -> BTreeSet<String> {
     paths
 }
 
+const DESCRIBED: [&str; 3] = [
+    "proto/proto/coffer/v1/control.proto",
+    "proto/proto/coffer/v1/peers.proto",
+    "proto/proto/docker/swarmkit/v1/ca.proto",
+];
+
 #[test]
 fn every_call_on_the_wire_stands_in_the_table_of_rights() {
-    let described = paths(&read("proto/proto/coffer/v1/control.proto"));
-    assert!(described.len() > 30, "the calls are found");
+    let described: BTreeSet<_> = DESCRIBED.iter().flat_map(|file| paths(&read(file))).collect();
+    assert!(described.len() > 40, "the calls are found");
     let known: BTreeSet<String> = CALLS.iter().map(|(_, _, path, _)| (*path).to_owned()).collect();
     assert_eq!(described, known);
 }
 
-/// A service that is served has its calls in the file above.
+/// A service that is served, on the socket or on the node port, has its calls in the files above.
 #[test]
 fn every_service_that_is_served_is_described() {
-    let described = read("proto/proto/coffer/v1/control.proto");
-    let served = read("vault/src/rpc.rs");
-    let served =
-        served.lines().filter_map(|line| line.trim().strip_prefix(".add_service(service!("));
-    let served: Vec<_> = served.filter_map(|rest| rest.strip_suffix("Server))")).collect();
+    let described = DESCRIBED.map(read).concat().to_lowercase();
+    let between = |text: &str, before: &str, after: &str| -> BTreeSet<String> {
+        let parts = text.split(before).skip(1);
+        parts.filter_map(|part| Some(part.split(after).next()?.to_lowercase())).collect()
+    };
+    let on_socket = between(&read("vault/src/rpc/dispatch.rs"), "answer!(", "_server::");
+    let on_port = between(&read("vault/src/rpc/node_port.rs"), ".add_service(service!(", "Server,");
+    let served: BTreeSet<_> = on_socket.union(&on_port).cloned().collect();
     assert_eq!(served.len(), described.matches("\nservice ").count(), "{served:?}");
     for service in served {
         assert!(described.contains(&format!("\nservice {service} {{")), "{service}");

@@ -8,6 +8,7 @@ const EDGES: &[&str] = &[
     "vault/src/rpc.rs",
     "vault/src/rpc/",
     "vault/src/raft/network.rs",
+    "vault/src/raft/network/",
     "vault/src/raft/codec.rs",
     "vault/src/raft/codec/",
     "vault/src/raft/machine.rs",

@@ -74,8 +74,8 @@ pub(crate) fn files() -> Vec<File> {
 }
 
 fn is_source(folder: &Path) -> bool {
-    let top = folder.iter().next().and_then(|name| name.to_str());
-    !matches!(top, Some("target" | ".git"))
+    let is_built = folder.iter().any(|name| name == "target");
+    !is_built && folder.iter().next().is_none_or(|top| top != ".git")
 }
 
 /// Whether a word stands in a line by itself, not as a part of another one.

@@ -162,6 +162,17 @@ impl Manager {
         Ok(self.act(Action::RotateToken(role, sealed)).await?.index)
     }
 
+    /// What a former manager knows is worth nothing from now on: the token that it could come back by, and
+    /// the data key. What fails is tried by nobody again, so it is said.
+    pub async fn after_a_manager_went(&self) {
+        if let Err(error) = self.rotate_token(Role::Manager).await {
+            tracing::warn!(%error, "rotate the managers' join token: coffer swarm join-token --rotate manager");
+        }
+        if let Err(error) = self.rotate_keys().await {
+            tracing::warn!(%error, "rotate the data key: coffer swarm rotate-keys");
+        }
+    }
+
     /// The role that a token stands for. Both are compared, whichever fits.
     fn role_of_token(&self, cluster: &Arc<Cluster>, text: &str) -> Result<Role, AdmitError> {
         let token = JoinToken::parse(text.trim()).map_err(|_| AdmitError::Token)?;

@@ -21,7 +21,7 @@ use super::housekeeping::{House, keep_house};
 use super::machine::{Machine, RestoreError, Shelf, View};
 use super::members::{self, MemberChangeError, Standing};
 use super::network::{Door, Envelope, ForwardError, Network, Peers};
-use super::office::yield_office;
+use super::office::{follow_office, yield_office};
 use super::reads::Reads;
 use super::store::{EntryError, LogStore, entry_from};
 use super::types::{Member, Proposal, ServerMetrics, Types};
@@ -114,6 +114,7 @@ pub struct Consensus {
     door: Door,
     reads: Reads,
     stamps: Arc<Stamps>,
+    leads: watch::Receiver<bool>,
     views: watch::Receiver<View>,
     events: Events,
     torn: Option<TornTail>,
@@ -181,7 +182,8 @@ impl Consensus {
         };
         let reads = Reads::start(raft.clone(), peers.clone());
         tokio::spawn(yield_office(raft.clone(), disk.states()));
-        Ok(Self { raft, gather, peers, door, reads, stamps, views, events, torn, disk })
+        let leads = follow_office(&raft);
+        Ok(Self { raft, gather, peers, door, reads, stamps, leads, views, events, torn, disk })
     }
 
     /// What is known of this manager's disk. Whoever leads and is told that it hangs must hand over.
@@ -343,13 +345,9 @@ impl Consensus {
         members::standing(&self.raft)
     }
 
-    /// Returns once the standing may have changed: roles, leader, members.
-    pub async fn standing_changed(&self) {
-        let mut metrics = self.raft.server_metrics();
-        // Without Raft nothing changes any more.
-        if metrics.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
+    /// Whether this manager leads: told of every change.
+    pub fn leads(&self) -> watch::Receiver<bool> {
+        self.leads.clone()
     }
 
     /// Has a manager follow the log without a vote.

@@ -1,4 +1,5 @@
-//! A leader whose disk hangs gives its office up: it cannot acknowledge anything, and others can.
+//! The leader's office: who holds it, and giving it up. A leader whose disk hangs cannot acknowledge
+//! anything, and others can.
 
 use std::time::Duration;
 
@@ -14,6 +15,22 @@ use crate::disk::watch::DiskState;
 
 /// After a hand-over that nobody took.
 const AGAIN: Duration = Duration::from_millis(500);
+
+/// Tells whether this manager leads, from now on.
+pub(super) fn follow_office(raft: &Raft<Types, Machine>) -> watch::Receiver<bool> {
+    let (sender, leads) = watch::channel(false);
+    let mut metrics = raft.server_metrics();
+    tokio::spawn(async move {
+        loop {
+            let is_leader = metrics.borrow_watched().state == ServerState::Leader;
+            sender.send_if_modified(|leads| std::mem::replace(leads, is_leader) != is_leader);
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+    leads
+}
 
 /// Runs until the disk is watched no more.
 pub(super) async fn yield_office(raft: Raft<Types, Machine>, mut disk: watch::Receiver<DiskState>) {

@@ -33,14 +33,20 @@ pub enum Lane {
 
 /// Makes and keeps connections to other nodes, proving this node's identity.
 pub struct Dialer {
-    tls: Arc<Tls>,
+    /// Nobody is dialled without.
+    tls: Option<Arc<Tls>>,
     channels: Mutex<BTreeMap<(String, String, Lane), Channel>>,
 }
 
 impl Dialer {
     /// Connections under these credentials.
     pub fn new(tls: Arc<Tls>) -> Self {
-        Self { tls, channels: Mutex::default() }
+        Self { tls: Some(tls), channels: Mutex::default() }
+    }
+
+    /// No connections at all: for tests of a manager that is alone.
+    pub fn nowhere() -> Self {
+        Self { tls: None, channels: Mutex::default() }
     }
 
     /// The connection to a node at an address ("IP:PORT"). It connects when it is used; another node
@@ -49,10 +55,11 @@ impl Dialer {
         let key = (addr.to_owned(), node_id.to_owned(), lane);
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         let channel = channels.entry(key).or_insert_with(|| {
-            let (tls, addr, name) = (Arc::clone(&self.tls), addr.to_owned(), node_id.to_owned());
+            let (tls, addr, name) = (self.tls.clone(), addr.to_owned(), node_id.to_owned());
             endpoint().connect_with_connector_lazy(tower::service_fn(move |_| {
-                let (tls, addr, name) = (Arc::clone(&tls), addr.clone(), name.clone());
+                let (tls, addr, name) = (tls.clone(), addr.clone(), name.clone());
                 async move {
+                    let tls = tls.ok_or(io::ErrorKind::NotConnected)?;
                     // On its own: a call that is given up must not leave a handshake half done.
                     let connecting = tokio::spawn(connect(tls.client(), addr, name));
                     connecting.await.map_err(io::Error::other).flatten().map(TokioIo::new)

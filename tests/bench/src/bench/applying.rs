@@ -10,7 +10,7 @@ use vault_core::feature::Level;
 use vault_core::id::{ClusterId, NodeId, ObjectId};
 use vault_core::labels::Labels;
 use vault_core::name::SecretName;
-use vault_core::node::{Availability, Node, Role};
+use vault_core::node::{Availability, Node, NodeStatus, Role};
 use vault_core::seal::{Epoch, Sealed};
 use vault_core::state::State;
 use vault_core::time::Timestamp;
@@ -125,6 +125,13 @@ fn cluster() -> Action {
         availability: Availability::Active,
         addr: "127.0.0.1:2377".to_owned(),
         engine_version: "0".to_owned(),
+        level: Level::FIRST,
+        labels: Labels::default(),
+        status: NodeStatus::Ready,
+        raft_id: Some(1),
+        pins: Vec::new(),
+        certificate: String::new(),
+        certificate_end_secs: 0,
     };
     Action::CreateCluster(Box::new(CreateCluster { cluster, node }))
 }
