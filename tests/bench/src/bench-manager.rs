@@ -1,11 +1,13 @@
-//! A single manager beside a single etcd with TLS: durable creations of 1 KiB by 1, 64, 256 clients, in
-//! one run, alternating. Both start anew in each round.
+//! Managers beside etcd with TLS, one of each or a cluster of each: durable creations of 1 KiB by 1, 64, 256
+//! clients, or reads, in one run, alternating. Both start anew in each round.
 
+#[allow(dead_code, reason = "each program takes what it needs")]
 #[path = "bench/creates.rs"]
 mod creates;
 #[allow(dead_code, reason = "each program takes what it needs")]
 #[path = "bench/daemon.rs"]
 mod daemon;
+#[allow(dead_code, reason = "each program takes what it needs")]
 #[path = "bench/etcd.rs"]
 mod etcd;
 #[allow(dead_code, reason = "each program takes what it needs")]
@@ -21,16 +23,27 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
-use creates::Creator;
+use clap::{Parser, ValueEnum};
+use creates::{Creator, Reader};
 use daemon::{Daemon, Scratch, sibling};
-use etcd::{Etcd, Putter};
+use etcd::{Etcd, Getter, Putter};
 use figures::{Table, median};
 use load::{Cell, Client, connections, load};
 use serde_json::{Value, json};
 use tonic::Status;
 
-/// Measures a single manager beside a single etcd.
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Durable creations, at the leader
+    Create,
+    /// Linearizable reads, at the leader
+    Read,
+    /// Linearizable reads, at another node
+    ReadFollower,
+}
+
+/// Measures managers beside etcd.
 #[derive(Parser)]
 struct Args {
     /// Seconds of each cell
@@ -42,6 +55,12 @@ struct Args {
     /// Bytes of one value
     #[arg(long, default_value_t = 1024)]
     size: usize,
+    /// Managers, and nodes of etcd
+    #[arg(long, default_value_t = 1)]
+    servers: u16,
+    /// What is asked
+    #[arg(long, value_enum, default_value_t = What::Create)]
+    what: What,
     /// Numbers of clients
     #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 256])]
     clients: Vec<usize>,
@@ -70,6 +89,18 @@ struct Args {
 impl Client for Creator {
     async fn ask(&mut self) -> Result<(), Status> {
         self.create().await
+    }
+}
+
+impl Client for Reader {
+    async fn ask(&mut self) -> Result<(), Status> {
+        self.read().await
+    }
+}
+
+impl Client for Getter {
+    async fn ask(&mut self) -> Result<(), Status> {
+        self.get().await
     }
 }
 
@@ -105,21 +136,22 @@ async fn measure(args: &Args) -> Result<(), Box<dyn Error>> {
     let of = |clients: &usize| Cells { clients: *clients, coffer: vec![], etcd: vec![] };
     let mut cells: Vec<Cells> = args.clients.iter().map(of).collect();
     for round in 0..args.rounds {
-        let manager = Daemon::found(&cofferd, &dir).await?;
+        let managers = Daemon::cluster(&cofferd, &dir, args.servers).await?;
+        Reader::new(managers[0].connect().await?, READ).make(args.size).await?;
         let etcd = match &program {
-            Some(program) => Some(Etcd::start(program, &dir).await?),
+            Some(program) => Some(Etcd::start(program, &dir, args.servers).await?),
             None => None,
         };
         for cells in &mut cells {
             // Who comes first changes with every round.
             if round % 2 == 0 {
-                cells.coffer.push(creations(args, &manager, etcd.as_ref(), cells.clients).await?);
+                cells.coffer.push(ours(args, &managers, etcd.as_ref(), cells.clients).await?);
             }
             if let Some(etcd) = &etcd {
-                cells.etcd.push(puts(args, etcd, &manager, cells.clients).await?);
+                cells.etcd.push(theirs(args, etcd, &managers, cells.clients).await?);
             }
             if round % 2 == 1 {
-                cells.coffer.push(creations(args, &manager, etcd.as_ref(), cells.clients).await?);
+                cells.coffer.push(ours(args, &managers, etcd.as_ref(), cells.clients).await?);
             }
         }
     }
@@ -127,41 +159,67 @@ async fn measure(args: &Args) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn creations(
+/// What is read.
+const READ: &str = "read";
+
+fn pids(managers: &[Daemon]) -> Vec<u32> {
+    managers.iter().map(Daemon::pid).collect()
+}
+
+async fn ours(
     args: &Args,
-    manager: &Daemon,
+    managers: &[Daemon],
     idle: Option<&Etcd>,
     clients: usize,
 ) -> Result<Cell, Box<dyn Error>> {
+    let asked = usize::from(args.what == What::ReadFollower && managers.len() > 1);
     let mut channels = Vec::new();
     for _ in 0..connections(clients) {
-        channels.push(manager.connect().await?);
+        channels.push(managers[asked].connect().await?);
     }
-    let client = |number: usize| {
-        let channel = channels[number % channels.len()].clone();
-        Creator::new(channel, format!("c{clients}-{number}"), args.batch, args.size)
-    };
-    let idle: Vec<u32> = idle.iter().map(|etcd| etcd.pid()).collect();
+    let channel = |number: usize| channels[number % channels.len()].clone();
+    let idle = idle.map_or_else(Vec::new, Etcd::pids);
     let secs = Duration::from_secs_f64(args.secs);
-    Ok(load((0..clients).map(client).collect(), secs, manager.pid(), &idle).await?)
+    let own = pids(managers);
+    Ok(if args.what == What::Create {
+        let client = |number: usize| {
+            let prefix = format!("c{clients}-{number}");
+            Creator::new(channel(number), prefix, args.batch, args.size)
+        };
+        load((0..clients).map(client).collect(), secs, &own, &idle).await?
+    } else {
+        let client = |number: usize| Reader::new(channel(number), READ);
+        load((0..clients).map(client).collect(), secs, &own, &idle).await?
+    })
 }
 
-async fn puts(
+async fn theirs(
     args: &Args,
     etcd: &Etcd,
-    idle: &Daemon,
+    idle: &[Daemon],
     clients: usize,
 ) -> Result<Cell, Box<dyn Error>> {
+    let to_follower = args.what == What::ReadFollower && idle.len() > 1;
     let mut channels = Vec::new();
     for _ in 0..connections(clients) {
-        channels.push(etcd.connect().await?);
+        channels.push(match to_follower {
+            true => etcd.connect_to_follower().await?,
+            false => etcd.connect().await?,
+        });
     }
-    let client = |number: usize| {
-        let channel = channels[number % channels.len()].clone();
-        Putter::new(channel, format!("c{clients}-{number}"), args.size)
-    };
+    let channel = |number: usize| channels[number % channels.len()].clone();
     let secs = Duration::from_secs_f64(args.secs);
-    Ok(load((0..clients).map(client).collect(), secs, etcd.pid(), &[idle.pid()]).await?)
+    let (own, idle) = (etcd.pids(), pids(idle));
+    Ok(if args.what == What::Create {
+        let client =
+            |number: usize| Putter::new(channel(number), format!("c{clients}-{number}"), args.size);
+        load((0..clients).map(client).collect(), secs, &own, &idle).await?
+    } else {
+        Putter::new(channel(0), READ.to_owned(), args.size).put().await?;
+        let key = format!("{READ}-0");
+        let client = |number: usize| Getter::new(channel(number), &key);
+        load((0..clients).map(client).collect(), secs, &own, &idle).await?
+    })
 }
 
 fn table(args: &Args, cells: &[Cells]) -> Table {

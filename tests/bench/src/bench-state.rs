@@ -3,6 +3,7 @@
 
 #[path = "bench/applying.rs"]
 mod applying;
+#[allow(dead_code, reason = "each program takes what it needs")]
 #[path = "bench/creates.rs"]
 mod creates;
 #[allow(dead_code, reason = "each program takes what it needs")]

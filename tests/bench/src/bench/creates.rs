@@ -1,7 +1,8 @@
-//! Creations of secrets: the load on a manager.
+//! Creations of secrets and reads of configs: the load on managers.
 
+use proto::v1::configs_client::ConfigsClient;
 use proto::v1::secrets_client::SecretsClient;
-use proto::v1::{CreateValuesRequest, NewValue, ValueSpec};
+use proto::v1::{CreateValuesRequest, InspectValueRequest, NewValue, ValueSpec};
 use tonic::Status;
 use tonic::transport::Channel;
 
@@ -34,5 +35,30 @@ impl Creator {
         });
         let request = CreateValuesRequest { values: values.collect(), request_id: Vec::new() };
         self.client.create(request).await.map(drop)
+    }
+}
+
+/// Reads one config with its value, linearizably.
+pub struct Reader {
+    client: ConfigsClient<Channel>,
+    name: String,
+}
+
+impl Reader {
+    pub fn new(channel: Channel, name: &str) -> Self {
+        Self { client: ConfigsClient::new(channel), name: name.to_owned() }
+    }
+
+    /// Makes the config that is read.
+    pub async fn make(&mut self, size: usize) -> Result<(), Status> {
+        let spec = Some(ValueSpec { name: self.name.clone(), ..ValueSpec::default() });
+        let value = NewValue { spec, value: vec![0xa5; size], ..NewValue::default() };
+        let request = CreateValuesRequest { values: vec![value], request_id: Vec::new() };
+        self.client.create(request).await.map(drop)
+    }
+
+    pub async fn read(&mut self) -> Result<(), Status> {
+        let request = InspectValueRequest { reference: self.name.clone() };
+        self.client.inspect(request).await.map(drop)
     }
 }

@@ -6,16 +6,20 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hyper_util::rt::TokioIo;
-use proto::v1::InitRequest;
 use proto::v1::swarm_client::SwarmClient;
+use proto::v1::{InitRequest, JoinRequest, JoinTokensRequest};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 /// How long a daemon may take to serve its socket.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Recorded by the cluster; nothing listens there while it has a single manager.
-const ADDR: &str = "127.0.0.1:23770";
+/// The node port of the first manager; the others have the ports behind it.
+const FIRST_PORT: u16 = 23_770;
+
+fn node_addr(number: u16) -> String {
+    format!("127.0.0.1:{}", FIRST_PORT + number)
+}
 
 /// A folder below a parent that is removed when this is dropped.
 pub struct Scratch(PathBuf);
@@ -57,23 +61,47 @@ pub struct Daemon {
     program: PathBuf,
     scratch: Scratch,
     child: Child,
+    number: u16,
 }
 
 impl Daemon {
     /// Starts a daemon in new folders and makes it a cluster of one.
     pub async fn found(program: &Path, parent: &Path) -> io::Result<Self> {
-        let scratch = Scratch::new(parent, "cofferd")?;
+        let daemon = Self::start(program, parent, 0)?;
+        let init = InitRequest { advertise_addr: node_addr(0), ..InitRequest::default() };
+        SwarmClient::new(daemon.connect().await?).init(init).await.map_err(io::Error::other)?;
+        Ok(daemon)
+    }
+
+    /// Starts so many managers of one cluster; the first leads.
+    pub async fn cluster(program: &Path, parent: &Path, count: u16) -> io::Result<Vec<Self>> {
+        let mut managers = vec![Self::found(program, parent).await?];
+        let mut first = SwarmClient::new(managers[0].connect().await?);
+        let tokens = first.join_tokens(JoinTokensRequest {}).await.map_err(io::Error::other)?;
+        let token = tokens.into_inner().manager;
+        for number in 1..count {
+            let daemon = Self::start(program, parent, number)?;
+            let remote = node_addr(0);
+            let join = JoinRequest { remote, token: token.clone(), ..JoinRequest::default() };
+            let mut swarm = SwarmClient::new(daemon.connect().await?);
+            let joined = swarm.join(join).await.map_err(io::Error::other)?.into_inner();
+            if !joined.done {
+                return Err(io::Error::other("a manager got no vote in time"));
+            }
+            managers.push(daemon);
+        }
+        Ok(managers)
+    }
+
+    fn start(program: &Path, parent: &Path, number: u16) -> io::Result<Self> {
+        let scratch = Scratch::new(parent, &format!("cofferd-{number}"))?;
         for name in ["state", "run"] {
             let path = scratch.path().join(name);
             std::fs::create_dir(&path)?;
             close(&path)?;
         }
-        let child = start(program, scratch.path())?;
-        let daemon = Self { program: program.to_owned(), scratch, child };
-        let channel = daemon.connect().await?;
-        let init = InitRequest { advertise_addr: ADDR.to_owned() };
-        SwarmClient::new(channel).init(init).await.map_err(io::Error::other)?;
-        Ok(daemon)
+        let child = start(program, scratch.path(), number)?;
+        Ok(Self { program: program.to_owned(), scratch, child, number })
     }
 
     pub fn pid(&self) -> u32 {
@@ -100,11 +128,12 @@ impl Daemon {
     /// Ends the daemon by a signal, waits for its end, and starts it again in the same folders.
     pub fn restart(&mut self, signal: Signal) -> io::Result<()> {
         self.end(signal)?;
-        self.child = start(&self.program, self.scratch.path())?;
+        self.child = start(&self.program, self.scratch.path(), self.number)?;
         Ok(())
     }
 
-    fn end(&mut self, signal: Signal) -> io::Result<()> {
+    /// Ends the daemon by a signal.
+    pub fn end(&mut self, signal: Signal) -> io::Result<()> {
         kill_process(Pid::from_child(&self.child), signal)?;
         self.child.wait().map(drop)
     }
@@ -125,11 +154,12 @@ impl Drop for Daemon {
     }
 }
 
-fn start(program: &Path, home: &Path) -> io::Result<Child> {
+fn start(program: &Path, home: &Path, number: u16) -> io::Result<Child> {
+    let addr = node_addr(number);
     let mut command = Command::new(program);
     command.arg("--state-dir").arg(home.join("state"));
     command.arg("--run-dir").arg(home.join("run"));
-    command.args(["--listen-addr", ADDR, "--advertise-addr", ADDR, "--log-level", "warn"]);
+    command.args(["--listen-addr", &addr, "--advertise-addr", &addr, "--log-level", "warn"]);
     command.args(["--memory-budget", "16000000000"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()
 }

@@ -1,4 +1,5 @@
-//! Debian's etcd as people run it: one node, TLS towards clients, certificates on P-256.
+//! Debian's etcd as people run it: one node or several, TLS towards clients and between nodes, certificates on
+//! P-256.
 
 use std::ffi::OsString;
 use std::io;
@@ -16,8 +17,12 @@ use tonic_prost::ProstCodec;
 use crate::daemon::Scratch;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const CLIENT_URL: &str = "https://127.0.0.1:23791";
-const PEER_URL: &str = "http://127.0.0.1:23801";
+const CLIENT_PORT: u16 = 23_791;
+const PEER_PORT: u16 = 23_801;
+
+fn url(port: u16, number: u16) -> String {
+    format!("https://127.0.0.1:{}", port + number)
+}
 
 /// etcdserverpb.PutRequest, as far as it is needed.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -26,6 +31,13 @@ pub struct PutRequest {
     pub key: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
     pub value: Vec<u8>,
+}
+
+/// etcdserverpb.RangeRequest: a linearizable read of one key.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RangeRequest {
+    #[prost(bytes = "vec", tag = "1")]
+    pub key: Vec<u8>,
 }
 
 /// What comes back is not looked at.
@@ -56,40 +68,25 @@ fn run(command: &mut Command) -> io::Result<()> {
     if status.success() { Ok(()) } else { Err(io::Error::other(format!("{command:?}: {status}"))) }
 }
 
-/// A running etcd.
+/// A running cluster of etcd.
 pub struct Etcd {
-    _scratch: Scratch,
-    child: Child,
+    scratch: Scratch,
+    children: Vec<Child>,
     ca: String,
+    /// The node that leads.
+    leader: usize,
 }
 
 impl Etcd {
-    /// Starts a node of its own in a new folder.
-    pub async fn start(program: &Path, parent: &Path) -> io::Result<Self> {
+    /// Starts so many nodes of one cluster in a new folder.
+    pub async fn start(program: &Path, parent: &Path, count: u16) -> io::Result<Self> {
         let scratch = Scratch::new(parent, "etcd")?;
-        let home = scratch.path();
-        let ca = certificates(home).map_err(io::Error::other)?;
-        let option = |name: &str, value: &Path| {
-            let mut option = OsString::from(format!("--{name}="));
-            option.push(value);
-            option
-        };
-        let child = Command::new(program)
-            .arg(option("data-dir", &home.join("data")))
-            .arg(option("cert-file", &home.join("server.pem")))
-            .arg(option("key-file", &home.join("server.key")))
-            .args(["--name=n1", "--initial-cluster-state=new", "--initial-cluster-token=bench"])
-            .arg(format!("--listen-client-urls={CLIENT_URL}"))
-            .arg(format!("--advertise-client-urls={CLIENT_URL}"))
-            .arg(format!("--listen-peer-urls={PEER_URL}"))
-            .arg(format!("--initial-advertise-peer-urls={PEER_URL}"))
-            .arg(format!("--initial-cluster=n1={PEER_URL}"))
-            .args(["--quota-backend-bytes=8589934592", "--snapshot-count=100000"])
-            .args(["--logger=zap", "--log-level=error"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()?;
-        let etcd = Self { _scratch: scratch, child, ca };
+        let ca = certificates(scratch.path()).map_err(io::Error::other)?;
+        let mut etcd = Self { scratch, children: Vec::new(), ca, leader: 0 };
+        for number in 0..count {
+            let child = etcd.command(program, number, count).spawn()?;
+            etcd.children.push(child);
+        }
         let asked = Instant::now();
         loop {
             let ready = match etcd.connect().await {
@@ -97,30 +94,100 @@ impl Etcd {
                 Err(error) => Err(Status::unavailable(error.to_string())),
             };
             match ready {
-                Ok(()) => return Ok(etcd),
+                Ok(()) => break,
                 Err(status) if asked.elapsed() > PATIENCE => return Err(io::Error::other(status)),
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
+        etcd.leader = etcd.find_leader().await?;
+        Ok(etcd)
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    fn command(&self, program: &Path, number: u16, count: u16) -> Command {
+        let home = self.scratch.path();
+        let option = |name: &str, value: &Path| {
+            let mut option = OsString::from(format!("--{name}="));
+            option.push(value);
+            option
+        };
+        let (own, peer) = (url(CLIENT_PORT, number), url(PEER_PORT, number));
+        let all: Vec<_> = (0..count).map(|n| format!("n{n}={}", url(PEER_PORT, n))).collect();
+        let mut command = Command::new(program);
+        command
+            .arg(option("data-dir", &home.join(format!("data-{number}"))))
+            .arg(option("cert-file", &home.join("server.pem")))
+            .arg(option("key-file", &home.join("server.key")))
+            .arg(option("peer-cert-file", &home.join("server.pem")))
+            .arg(option("peer-key-file", &home.join("server.key")))
+            .arg(option("peer-trusted-ca-file", &home.join("ca.pem")))
+            .args(["--peer-client-cert-auth", "--initial-cluster-state=new"])
+            .arg(format!("--name=n{number}"))
+            .arg("--initial-cluster-token=bench")
+            .arg(format!("--listen-client-urls={own}"))
+            .arg(format!("--advertise-client-urls={own}"))
+            .arg(format!("--listen-peer-urls={peer}"))
+            .arg(format!("--initial-advertise-peer-urls={peer}"))
+            .arg(format!("--initial-cluster={}", all.join(",")))
+            .args(["--quota-backend-bytes=8589934592", "--snapshot-count=100000"])
+            .args(["--logger=zap", "--log-level=error"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        command
     }
 
-    /// A new connection.
-    pub async fn connect(&self) -> io::Result<Channel> {
+    /// The node whose own ID is the leader's, by what each says of itself.
+    async fn find_leader(&self) -> io::Result<usize> {
+        for number in 0..self.children.len() {
+            let mut grpc = tonic::client::Grpc::new(self.connect_to(number).await?);
+            grpc.ready().await.map_err(io::Error::other)?;
+            let path = PathAndQuery::from_static("/etcdserverpb.Maintenance/Status");
+            let codec = ProstCodec::<PutResponse, StatusResponse>::default();
+            let request = tonic::Request::new(PutResponse {});
+            let said =
+                grpc.unary(request, path, codec).await.map_err(io::Error::other)?.into_inner();
+            if said.header.is_some_and(|header| header.member_id == said.leader) {
+                return Ok(number);
+            }
+        }
+        Err(io::Error::other("etcd has no leader"))
+    }
+
+    pub fn pids(&self) -> Vec<u32> {
+        self.children.iter().map(Child::id).collect()
+    }
+
+    async fn connect_to(&self, number: usize) -> io::Result<Channel> {
         let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&self.ca));
-        let endpoint = Endpoint::from_static(CLIENT_URL).tls_config(tls);
-        let endpoint = endpoint.map_err(io::Error::other)?.tcp_nodelay(true);
+        let number = u16::try_from(number).expect("there are a few nodes");
+        let endpoint = Endpoint::from_shared(url(CLIENT_PORT, number)).map_err(io::Error::other)?;
+        let endpoint = endpoint.tls_config(tls).map_err(io::Error::other)?.tcp_nodelay(true);
         endpoint.connect().await.map_err(io::Error::other)
+    }
+
+    /// Kills the leader.
+    pub fn kill_leader(&mut self) -> io::Result<()> {
+        let mut child = self.children.remove(self.leader);
+        kill_process(Pid::from_child(&child), Signal::KILL)?;
+        child.wait().map(drop)
+    }
+
+    /// A new connection to a node that does not lead.
+    pub async fn connect_to_follower(&self) -> io::Result<Channel> {
+        self.connect_to(if self.leader == 0 { 1 } else { 0 }).await
+    }
+
+    /// A new connection to the leader.
+    pub async fn connect(&self) -> io::Result<Channel> {
+        self.connect_to(self.leader).await
     }
 }
 
 impl Drop for Etcd {
     fn drop(&mut self) {
-        kill_process(Pid::from_child(&self.child), Signal::KILL).ok();
-        self.child.wait().ok();
+        for child in &mut self.children {
+            kill_process(Pid::from_child(child), Signal::KILL).ok();
+            child.wait().ok();
+        }
     }
 }
 
@@ -132,9 +199,47 @@ fn certificates(home: &Path) -> Result<String, Box<dyn std::error::Error + Send 
     let key = KeyPair::generate()?;
     let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
     let certificate = CertificateParams::new(names)?.signed_by(&key, &ca)?;
+    std::fs::write(home.join("ca.pem"), ca.pem())?;
     std::fs::write(home.join("server.pem"), certificate.pem())?;
     std::fs::write(home.join("server.key"), key.serialize_pem())?;
     Ok(ca.pem())
+}
+
+/// etcdserverpb.StatusResponse, as far as it is needed.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StatusResponse {
+    #[prost(message, optional, tag = "1")]
+    pub header: Option<Header>,
+    #[prost(uint64, tag = "4")]
+    pub leader: u64,
+}
+
+/// etcdserverpb.ResponseHeader, as far as it is needed.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Header {
+    #[prost(uint64, tag = "2")]
+    pub member_id: u64,
+}
+
+/// Reads one key, linearizably.
+pub struct Getter {
+    grpc: tonic::client::Grpc<Channel>,
+    key: Vec<u8>,
+}
+
+impl Getter {
+    pub fn new(channel: Channel, key: &str) -> Self {
+        Self { grpc: tonic::client::Grpc::new(channel), key: key.as_bytes().to_vec() }
+    }
+
+    pub async fn get(&mut self) -> Result<(), Status> {
+        let request = RangeRequest { key: self.key.clone() };
+        let path = PathAndQuery::from_static("/etcdserverpb.KV/Range");
+        let ready = self.grpc.ready().await;
+        ready.map_err(|error| Status::unavailable(error.to_string()))?;
+        let codec = ProstCodec::<RangeRequest, PutResponse>::default();
+        self.grpc.unary(tonic::Request::new(request), path, codec).await.map(drop)
+    }
 }
 
 /// Puts values under keys that no other client uses.

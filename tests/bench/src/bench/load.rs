@@ -31,11 +31,12 @@ pub fn connections(clients: usize) -> usize {
     clients.min(16)
 }
 
-/// Has all clients ask for some time. The other servers of the run are idle, and no neighbours.
+/// Has all clients ask for some time. All of a cluster's processes are one server; those of the other
+/// cluster of the run are idle, and no neighbours.
 pub async fn load<C: Client>(
     clients: Vec<C>,
     secs: Duration,
-    server: u32,
+    server: &[u32],
     idle: &[u32],
 ) -> Result<Cell, Status> {
     let from = Instant::now() + WARM;
@@ -43,7 +44,7 @@ pub async fn load<C: Client>(
     let asking: Vec<_> =
         clients.into_iter().map(|client| tokio::spawn(ask(client, from, until))).collect();
     tokio::time::sleep_until(from.into()).await;
-    let pids: Vec<u32> = std::iter::once(server).chain(idle.iter().copied()).collect();
+    let pids: Vec<u32> = server.iter().chain(idle).copied().collect();
     let meter = Meter::start(&pids);
     tokio::time::sleep_until(until.into()).await;
     let used = meter.used();
@@ -55,7 +56,8 @@ pub async fn load<C: Client>(
     Ok(Cell {
         per_second: count / secs.as_secs_f64(),
         latencies: latencies.percentiles([0.5, 0.99]),
-        server_us: used.servers[0].as_secs_f64() * 1e6 / count.max(1.0),
+        server_us: used.servers[..server.len()].iter().sum::<Duration>().as_secs_f64() * 1e6
+            / count.max(1.0),
         neighbours: used.neighbours,
     })
 }
