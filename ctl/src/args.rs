@@ -83,6 +83,12 @@ pub(crate) enum SwarmCommand {
         /// Address that other nodes reach this one at (IP or IP:PORT)
         #[arg(long, value_name = "ADDR", default_value = "", hide_default_value = true)]
         advertise_addr: String,
+        /// The other managers are lost for good: make a cluster of what this one holds, and fence them off
+        #[arg(long)]
+        force_new_cluster: bool,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
     },
     /// Join a swarm as a node
     #[command(after_help = "Example:\n  coffer swarm join --token SWMTKN-1-... 10.0.0.1:2377")]

@@ -130,7 +130,11 @@ impl Client {
     }
 
     pub(crate) async fn init(&self, advertise_addr: String) -> Result<Initialized, CallError> {
-        let answer = self.ask(self.swarm().init(v1::InitRequest { advertise_addr })).await?;
+        let answer = self
+            .ask(
+                self.swarm().init(v1::InitRequest { advertise_addr, ..v1::InitRequest::default() }),
+            )
+            .await?;
         Ok(Initialized {
             node_id: filled(answer.node_id, "the node's ID")?,
             worker_token: filled(answer.worker_token, "the worker token")?,

@@ -46,7 +46,10 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
 
 async fn swarm_command(host: &Host, command: SwarmCommand) -> Result<(), Failure> {
     match command {
-        SwarmCommand::Init { advertise_addr } => swarm::init(host, advertise_addr).await,
+        SwarmCommand::Init { advertise_addr, force_new_cluster: false, .. } => {
+            swarm::init(host, advertise_addr).await
+        }
+        SwarmCommand::Init { yes, .. } => swarm::force_new_cluster(host, yes).await,
         SwarmCommand::Join(args) => swarm::join(host, args).await,
         SwarmCommand::Leave { force } => swarm::leave(host, force).await,
         SwarmCommand::JoinToken { quiet, rotate, role } => {

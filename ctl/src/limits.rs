@@ -49,4 +49,4 @@ pub(crate) const POLL_EVERY: Duration = Duration::from_millis(100);
 pub(crate) const STABLE_SECS: u64 = 5;
 
 /// A join or a leave waits for the other managers: 20 s, and the connections before.
-pub(crate) const JOIN_DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const JOIN_DEADLINE: Duration = Duration::from_mins(1);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use pki::token::{JoinToken, RootDigest, TokenSecret};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use vault_core::cluster::Cluster;
 use vault_core::command::ManagerPlace;
 use vault_core::feature::Level;
@@ -30,6 +30,9 @@ use crate::{level, roster, rotation, scheduler};
 
 /// How long a join waits for its vote. Swarm's time.
 const JOIN_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long what reads from a manager that ends has time to see that.
+const LET_GO_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the daemon was started with.
 pub struct Config {
@@ -69,6 +72,19 @@ pub enum InitError {
     Join(#[from] JoinError),
     #[error(transparent)]
     Call(#[from] CallError),
+}
+
+/// Why no new cluster was forced.
+#[derive(Debug, thiserror::Error)]
+pub enum ForceError {
+    #[error("this node holds no cluster: there is nothing to make a new one of")]
+    NotInACluster,
+    #[error("cannot listen on the node port again")]
+    Port(#[source] std::io::Error),
+    #[error(transparent)]
+    Alone(#[from] manager::AloneError),
+    #[error(transparent)]
+    Manager(#[from] ManagerError),
 }
 
 /// The standing join tokens, and where to use them.
@@ -121,7 +137,7 @@ impl Daemon {
     pub async fn start(config: Config, delivery: Delivery) -> Result<Arc<Self>, ManagerError> {
         let found = Manager::open(&config.state_dir, config.limits.clone()).await?;
         let daemon = Arc::new_cyclic(|own| Self {
-            own: own.clone(),
+            own: Weak::clone(own),
             config,
             delivery: Arc::new(delivery),
             logs: Logs::default(),
@@ -132,9 +148,7 @@ impl Daemon {
         if let Some(manager) = found {
             let port = NodePort::bind(daemon.config.listen).await;
             let port = port.map_err(|source| ManagerError::Io { file: "node port", source })?;
-            if manager.consensus().is_alone()
-                && let Err(error) = manager.consensus().lead().await
-            {
+            if let Err(error) = manager.consensus().lead_if_alone().await {
                 tracing::warn!(%error, "consensus is not there yet");
             }
             daemon.take_up(Arc::new(manager), port).await;
@@ -212,6 +226,27 @@ impl Daemon {
         tracing::info!(node = %node_id, "cluster founded");
         self.take_up(manager, port).await;
         Ok(Founded { node_id, tokens: self.join_tokens().await? })
+    }
+
+    /// Makes a cluster of what this manager holds. Without it the old one goes on as it was.
+    pub async fn force_new_cluster(&self) -> Result<manager::Found, ForceError> {
+        let _alone = self.founding.lock().await;
+        if self.manager().is_err() {
+            return Err(ForceError::NotInACluster);
+        }
+        self.wind_down().await;
+        let limits = || self.config.limits.clone();
+        let forced = manager::stand_alone(&self.config.state_dir, limits()).await;
+        let (manager, found) = match forced {
+            Ok((manager, found)) => (manager, Ok(found)),
+            Err(error) => {
+                let again = Manager::open(&self.config.state_dir, limits()).await?;
+                (again.ok_or(ForceError::NotInACluster)?, Err(error.into()))
+            }
+        };
+        let port = NodePort::bind(self.config.listen).await.map_err(ForceError::Port)?;
+        self.take_up(Arc::new(manager), port).await;
+        found
     }
 
     /// Joins a cluster as a manager. Done once this node has a vote, or after a while, when it goes on by
@@ -295,12 +330,27 @@ impl Daemon {
         // A panic in them was reported where it happened.
         running.agent.await.ok();
         let manager = self.manager.write().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(manager) = manager {
+        if let Some(manager) = &manager {
             manager.consensus().stop().await;
         }
         // Other managers hold connections that never end by themselves.
         running.port.abort();
         running.port.await.ok();
+        if let Some(manager) = manager {
+            let_go(manager).await;
+        }
+    }
+}
+
+/// Returns once nobody has the manager's files open any more: its audit is written until then.
+async fn let_go(manager: Arc<Manager>) {
+    let gone = async {
+        while Arc::strong_count(&manager) > 1 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    if timeout(LET_GO_PATIENCE, gone).await.is_err() {
+        tracing::warn!("somebody still reads from this manager");
     }
 }
 

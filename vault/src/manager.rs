@@ -2,6 +2,7 @@
 //! requests into commands.
 
 mod admission;
+mod alone;
 mod files;
 mod found;
 
@@ -29,22 +30,22 @@ use vault_core::versioned::{Class, Version, VersionLabel, VersionLimit, VersionR
 use vault_memory::{GuardError, Guarded};
 
 use crate::audit::Audit;
-use crate::disk::diskkey::{self, DiskKey, DiskKeyError};
-use crate::disk::folder::{Folder, RealFolder};
-use crate::disk::identity;
-use crate::disk::keyring::{self, Keyring, KeyringError};
+use crate::disk::diskkey::DiskKeyError;
+use crate::disk::folder::Folder;
+use crate::disk::keyring::KeyringError;
 use crate::disk::log::{self, LogError, LogKey, MarkFile};
-use crate::disk::node::{self, Membership};
+use crate::disk::node::Membership;
 use crate::disk::seal::FileError;
 use crate::disk::watch::Patience;
 use crate::entropy;
-use crate::home::{self, HomeError};
+use crate::home::HomeError;
 use crate::keys::{KeyChangeError, Keys};
 use crate::raft::{Consensus, ProposeError, Start, StartError, View};
 use crate::space::{RESERVE_BYTES, Space};
 use crate::tls::{Dialer, Tls, TlsError};
 
 pub use admission::{AdmitError, IssueError};
+pub use alone::{AloneError, Found, stand_alone};
 pub use files::Files;
 pub use found::{DRAFT, FoundError, Founding, found, remove_draft};
 
@@ -179,20 +180,7 @@ impl Manager {
         if !path.exists() {
             return Ok(None);
         }
-        let io = |file| move |source| ManagerError::Io { file, source };
-        let folder: Arc<dyn Folder> = Arc::new(RealFolder::open(&path).map_err(io(CLUSTER))?);
-        let read = |name| {
-            home::read_closed(&path.join(name)).map_err(|error| match error {
-                HomeError::Io { source, .. } => io(name)(source),
-                open => open.into(),
-            })
-        };
-        let disk_key = DiskKey::parse(&read(diskkey::NAME)?)?;
-        let membership = Membership::parse(disk_key.expose(), &read(node::NAME)?)?;
-        let context = membership.context();
-        let keyring = Keyring::parse(disk_key.expose(), &context, &read(keyring::NAME)?)?;
-        let credentials = identity::parse(disk_key.expose(), &read(identity::NAME)?)?;
-        let files = Files { folder, disk_key, keyring, membership, credentials };
+        let files = Files::read(&path)?;
         let manager = Self::start(files, limits).await?;
         if let Some(torn) = manager.consensus.torn_tail() {
             tracing::warn!(

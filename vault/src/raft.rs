@@ -1,5 +1,6 @@
 //! Consensus: openraft over our log, our snapshots and our types. Nothing outside this module names it.
 
+mod alone;
 mod codec;
 mod consensus;
 mod gather;
@@ -15,6 +16,7 @@ mod types;
 /// Under which name the library below logs.
 pub const LOG_TARGET: &str = "openraft";
 
+pub use alone::{Remains, Store};
 pub use codec::CodecError;
 pub use consensus::{Consensus, ProposeError, Start, StartError};
 pub use machine::{RestoreError, View};

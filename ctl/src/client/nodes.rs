@@ -9,6 +9,7 @@ use super::Client;
 use super::convert;
 use super::filled;
 use crate::limits::JOIN_DEADLINE;
+use crate::objects::Initialized;
 use crate::objects::JoinTokens;
 use crate::objects::Joined;
 use crate::objects::ManagerState;
@@ -50,6 +51,17 @@ impl Client {
             v1::NodeRole::Manager => "manager",
         };
         Ok(Joined { role, is_done: answer.done })
+    }
+
+    pub(crate) async fn force_new_cluster(&self) -> Result<Initialized, CallError> {
+        let request = v1::InitRequest { force_new_cluster: true, ..v1::InitRequest::default() };
+        let mut swarm = self.swarm();
+        let answer = self.ask_within(JOIN_DEADLINE, swarm.init(request)).await?;
+        Ok(Initialized {
+            node_id: filled(answer.node_id, "the node's ID")?,
+            worker_token: filled(answer.worker_token, "the worker token")?,
+            address: filled(answer.advertise_addr, "the manager's address")?,
+        })
     }
 
     pub(crate) async fn leave(&self, force: bool) -> Result<(), CallError> {

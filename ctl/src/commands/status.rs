@@ -68,34 +68,36 @@ fn document(status: &Status) -> String {
 }
 
 fn screen(status: &Status, now: u64) -> String {
-    let mut text = format!(
-        "Cluster   {}   term {}, index {} applied of {}, snapshot at {}\n",
-        status.cluster_id, status.term, status.applied, status.last, status.snapshot
-    );
-    text += &format!(
-        "Holds     {} secrets, {} configs, {} services, {} nodes; data key of epoch {}\n",
-        status.secrets, status.configs, status.services, status.nodes, status.key_epoch
-    );
-    text += &format!(
-        "Here      {} of {} MiB for values, {} MiB free on disk; certificate ends in {}, root in {}\n\n",
-        status.memory_used >> 20,
-        status.memory_budget >> 20,
-        status.disk_free >> 20,
-        days(status.certificate_end, now),
-        days(status.root_end, now),
-    );
+    let mut parts = vec![
+        format!(
+            "Cluster   {}   term {}, index {} applied of {}, snapshot at {}\n",
+            status.cluster_id, status.term, status.applied, status.last, status.snapshot
+        ),
+        format!(
+            "Holds     {} secrets, {} configs, {} services, {} nodes; data key of epoch {}\n",
+            status.secrets, status.configs, status.services, status.nodes, status.key_epoch
+        ),
+        format!(
+            "Here      {} of {} MiB for values, {} MiB free on disk; certificate ends in {}, root in {}\n\n",
+            status.memory_used >> 20,
+            status.memory_budget >> 20,
+            status.disk_free >> 20,
+            days(status.certificate_end, now),
+            days(status.root_end, now),
+        ),
+    ];
     let header = ["MANAGER", "ADDRESS", "ROLE", "BEHIND", "SILENT", "CERTIFICATE"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     rows.extend(status.managers.iter().map(|one| row(one, status, now)));
-    text += &table::layout(&rows);
+    parts.push(table::layout(&rows));
     if status.warnings.is_empty() {
-        return text + "\nHealthy.\n";
+        parts.push("\nHealthy.\n".to_owned());
     }
     for warning in &status.warnings {
         let mark = if warning.is_urgent { "!!" } else { "! " };
-        text += &format!("\n{mark} {}\n   {}\n", warning.text, warning.cure);
+        parts.push(format!("\n{mark} {}\n   {}\n", warning.text, warning.cure));
     }
-    text
+    parts.concat()
 }
 
 fn row(one: &ManagerState, status: &Status, now: u64) -> Vec<String> {

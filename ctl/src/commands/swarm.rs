@@ -1,12 +1,15 @@
 //! `coffer swarm`: the first manager, and the tokens that others would join with.
 
+use std::io::IsTerminal;
 use std::io::Read;
 
 use crate::args::JoinArgs;
 use crate::client::Client;
+use crate::commands::versioned::confirm;
 use crate::exit::Failure;
 use crate::host::Host;
 use crate::objects::Initialized;
+use crate::objects::Status;
 use crate::out;
 
 /// A token has 85 characters.
@@ -21,6 +24,10 @@ pub(crate) enum SwarmError {
     NoToken,
     #[error("the token on standard input is longer than any token")]
     LongToken,
+    #[error(
+        "forcing a new cluster asks first, and standard input is not a terminal; give -y (--yes) if it is meant"
+    )]
+    NobodyToAsk,
     #[error("invalid availability {0}: active, pause and drain are known")]
     Availability(String),
 }
@@ -29,6 +36,38 @@ pub(crate) enum SwarmError {
 pub(crate) async fn init(host: &Host, advertise_addr: String) -> Result<(), Failure> {
     let made = Client::connect(host).await?.init(advertise_addr).await?;
     Ok(out::line(init_text(&made))?)
+}
+
+/// Makes a cluster of what this manager holds, after showing what that is.
+pub(crate) async fn force_new_cluster(host: &Host, is_sure: bool) -> Result<(), Failure> {
+    let client = Client::connect(host).await?;
+    let status = client.status().await?;
+    out::line(remains_text(&status))?;
+    if !is_sure {
+        if !std::io::stdin().is_terminal() {
+            return Err(SwarmError::NobodyToAsk.into());
+        }
+        confirm::ask("Go on?")?;
+    }
+    let made = client.force_new_cluster().await?;
+    Ok(out::line(init_text(&made))?)
+}
+
+fn remains_text(status: &Status) -> String {
+    let others = status.managers.iter().filter(|manager| manager.node_id != status.node_id);
+    let others: Vec<_> = others.map(|one| format!("  {}  {}", one.node_id, one.addr)).collect();
+    format!(
+        "This manager holds cluster {} up to entry {} of term {}: {} secrets, {} configs, {} services.\n\
+         What other managers acknowledged after that is lost. These are fenced off for ever, and join \
+         again as new nodes:\n{}",
+        status.cluster_id,
+        status.last,
+        status.term,
+        status.secrets,
+        status.configs,
+        status.services,
+        if others.is_empty() { "  none".to_owned() } else { others.join("\n") }
+    )
 }
 
 fn init_text(made: &Initialized) -> String {

@@ -3,7 +3,7 @@
 //! The two differ by their class alone. No verb shows a secret's value.
 
 mod change;
-mod confirm;
+pub(crate) mod confirm;
 mod holders;
 mod inspect;
 mod list;

@@ -172,6 +172,7 @@ impl Swarm for Answers {
             worker_token: "SWMTKN-1-w".to_owned(),
             advertise_addr: "127.0.0.1:2377".to_owned(),
             index: 1,
+            found: None,
         })
     }
 

@@ -82,6 +82,9 @@ pub enum Action {
     UpdateNode(NodeUpdate),
     /// Refused for a node that is heard of, unless forced.
     RemoveNode(NodeId, bool),
+    /// The other managers are lost for good: this one is left. What they prove themselves with is worth
+    /// nothing any more.
+    StandAlone(NodeId),
     /// Which nodes the leader hears of, and which not.
     ReportNodes(Vec<(NodeId, NodeStatus)>),
     /// A standing join token is another one from now on.
@@ -102,6 +105,7 @@ impl Action {
             Self::Update(_, update) => vec![update.id],
             Self::CreateService(id, _) | Self::RemoveService(id) => vec![id.object()],
             Self::AdmitNode(node) => vec![node.id.object()],
+            Self::StandAlone(id) => vec![id.object()],
             Self::RenewNode(id, _) | Self::PlaceManager(id, _) | Self::RemoveNode(id, _) => {
                 vec![id.object()]
             }

@@ -107,3 +107,5 @@ pub const MANAGER_SILENT_MS: u64 = 3_000;
 pub const CERTIFICATE_WARN_SECS: u64 = 14 * 86_400;
 /// Seconds before the root's end from which on it is warned of.
 pub const ROOT_WARN_SECS: u64 = 365 * 86_400;
+/// Milliseconds after which a leader that nobody hears counts as none: two elections at their longest.
+pub const LEADER_SILENT_MS: u64 = 2_000;

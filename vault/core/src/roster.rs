@@ -129,7 +129,7 @@ mod tests {
     fn a_manager_learns_before_it_votes_and_votes_once_it_has_caught_up() {
         let (one, two) = (wanted(1), wanted(2));
         let alone = roster(&[member(1, true, 10_000)]);
-        assert_eq!(steps(&alone, &[one.clone()]), []);
+        assert_eq!(steps(&alone, std::slice::from_ref(&one)), []);
         assert_eq!(steps(&alone, &[one.clone(), two.clone()]), [Step::Learn(two.clone())]);
         let behind = roster(&[member(1, true, 10_000), member(2, false, 5)]);
         assert_eq!(steps(&behind, &[one.clone(), two.clone()]), []);
@@ -181,7 +181,10 @@ mod tests {
     #[test]
     fn a_manager_that_is_reached_elsewhere_is_moved() {
         let moved = Wanted { addr: "b1".into(), ..wanted(1) };
-        assert_eq!(steps(&roster(&[member(1, true, 1)]), &[moved.clone()]), [Step::Move(moved)]);
+        assert_eq!(
+            steps(&roster(&[member(1, true, 1)]), std::slice::from_ref(&moved)),
+            [Step::Move(moved.clone())]
+        );
     }
 
     #[test]

@@ -194,6 +194,7 @@ impl State {
             Action::PlaceManager(id, place) => self.place_manager(stamp, id, place),
             Action::UpdateNode(update) => self.update_node(stamp, update),
             Action::RemoveNode(id, force) => self.remove_node(stamp, id, force),
+            Action::StandAlone(id) => Ok(self.stand_alone(stamp, id)),
             Action::ReportNodes(reports) => Ok(self.report_nodes(stamp, reports)),
             Action::RotateToken(role, sealed) => self.rotate_token(stamp, role, sealed),
         }

@@ -39,17 +39,15 @@ impl Daemon {
                 // Whoever is to go does not lead while it is taken out.
                 manager.consensus().hand_over().await;
             }
-            match manager.act_for(asked.clone(), Action::UpdateNode(update)).await {
-                Err(manager::CallError::Refused(Refusal::OutOfSequence))
-                    if change.expected.is_none() && asked.request.is_none() && tries_left > 0 => {}
-                Ok(changed) => {
-                    if is_demotion {
-                        manager.after_a_manager_went().await;
-                    }
-                    return Ok(changed);
-                }
-                Err(error) => return Err(error.into()),
+            let may_try = change.expected.is_none() && asked.request.is_none() && tries_left > 0;
+            let changed = match manager.act_for(asked.clone(), Action::UpdateNode(update)).await {
+                Err(manager::CallError::Refused(Refusal::OutOfSequence)) if may_try => continue,
+                changed => changed?,
+            };
+            if is_demotion {
+                manager.after_a_manager_went().await;
             }
+            return Ok(changed);
         }
         Err(manager::CallError::Refused(Refusal::OutOfSequence).into())
     }
@@ -90,7 +88,7 @@ fn update(node: &Node, change: &NodeChange) -> Result<NodeUpdate, manager::CallE
     Ok(NodeUpdate {
         id: node.id,
         // Labels are changed as they were read.
-        expected: change.expected.or(is_changed.then_some(node.meta.version_index)),
+        expected: change.expected.or_else(|| is_changed.then_some(node.meta.version_index)),
         role: change.role,
         availability: change.availability,
         labels: is_changed.then_some(labels),

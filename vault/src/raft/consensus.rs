@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use vault_core::command::{Command, Outcome};
 use vault_core::feature::Level;
 use vault_core::id::ClusterId;
+use vault_core::limits::LEADER_SILENT_MS;
 use vault_core::request::RequestId;
 use vault_core::time::Timestamp;
 
@@ -20,7 +21,7 @@ use super::gather::{Ended, Gather};
 use super::housekeeping::{House, keep_house};
 use super::machine::{Machine, RestoreError, Shelf, View};
 use super::members::{self, MemberChangeError, Standing};
-use super::network::{Door, Envelope, ForwardError, Network, Peers};
+use super::network::{Door, Envelope, ForwardError, Heard, Network, Peers};
 use super::office::{follow_office, yield_office};
 use super::reads::Reads;
 use super::store::{EntryError, LogStore, entry_from};
@@ -74,6 +75,8 @@ pub enum StartError {
     Entry(#[from] EntryError),
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    #[error("what is left cannot be read or written")]
+    Remains(#[source] io::Error),
     #[error("the disk cannot be watched")]
     Watch(#[source] io::Error),
     #[error("raft does not start: {0}")]
@@ -179,6 +182,7 @@ impl Consensus {
             snapshots,
             stamps: Arc::clone(&stamps),
             views: views.clone(),
+            heard: Heard::new(),
         };
         let reads = Reads::start(raft.clone(), peers.clone());
         tokio::spawn(yield_office(raft.clone(), disk.states()));
@@ -289,6 +293,19 @@ impl Consensus {
         }
     }
 
+    /// Returns once this manager leads, if nobody else takes part. Asked at a start, when nothing else
+    /// knows yet who takes part.
+    pub async fn lead_if_alone(&self) -> Result<(), ProposeError> {
+        let count = self.raft.with_raft_state(|state| {
+            state.membership_state.effective().membership().nodes().count()
+        });
+        match count.await {
+            Ok(1) => self.lead().await,
+            Ok(_) => Ok(()),
+            Err(_) => Err(ProposeError::Stopped),
+        }
+    }
+
     /// Whether nobody else takes part.
     pub fn is_alone(&self) -> bool {
         !self.has_peers()
@@ -342,7 +359,15 @@ impl Consensus {
 
     /// How Raft stands, as this manager sees it.
     pub fn standing(&self) -> Standing {
-        members::standing(&self.raft)
+        let mut standing = members::standing(&self.raft);
+        let silent = match (standing.is_leader, standing.members.len()) {
+            (_, 0 | 1) => 0,
+            (true, _) => standing.millis_since_quorum.unwrap_or(u64::MAX),
+            (false, _) => self.door.heard.silence(),
+        };
+        // Raft itself keeps the name of a leader that is long gone.
+        standing.leader = standing.leader.filter(|_| silent < LEADER_SILENT_MS);
+        standing
     }
 
     /// Whether this manager leads: told of every change.

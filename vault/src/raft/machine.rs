@@ -160,6 +160,13 @@ pub(super) struct Done {
     audited: Vec<(Written, u32)>,
 }
 
+impl Done {
+    /// What is to be recorded of them.
+    pub(super) fn audited(self) -> Vec<(Written, u32)> {
+        self.audited
+    }
+}
+
 impl View {
     /// The last entry that it reflects, Raft's own among them.
     pub fn applied_index(&self) -> u64 {
@@ -307,7 +314,7 @@ fn snapshot_name(view: &View) -> String {
 }
 
 /// Writes a view, and removes the snapshots before it. Returns the file's name.
-fn write_view(view: &View, shelf: &Shelf) -> io::Result<String> {
+pub(super) fn write_view(view: &View, shelf: &Shelf) -> io::Result<String> {
     let name = snapshot_name(view);
     let salt = entropy::random();
     // The entries behind a snapshot may be dropped: what they say of callers must be kept first.

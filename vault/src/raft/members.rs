@@ -76,7 +76,7 @@ pub(super) fn standing(raft: &Raft<Types, Machine>) -> Standing {
         node_id: member.node_id.clone(),
         addr: member.addr.clone(),
         is_voter: voters.contains(id),
-        matched: matched.get(id).cloned().flatten().map(|id| id.index()),
+        matched: matched.get(id).copied().flatten().map(|id| id.index()),
         silent_millis: beat
             .get(id)
             .copied()

@@ -7,4 +7,5 @@ mod wire;
 
 pub(super) use client::{ForwardError, Network, Peers};
 pub use door::Door;
+pub(super) use door::Heard;
 pub(super) use envelope::Envelope;

@@ -108,22 +108,11 @@ async fn accept(listener: TcpListener, tls: Arc<Tls>, connections: Connections) 
         let Ok(shaking) = Arc::clone(&handshakes).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, from)) => {
-                let (tls, connections) = (Arc::clone(&tls), connections.clone());
+                let greeting = greet(stream, from, Arc::clone(&tls), [shaking, place]);
+                let connections = connections.clone();
                 tokio::spawn(async move {
-                    let deadline = Duration::from_millis(HANDSHAKE_MS_MAX);
-                    let shaken = timeout(deadline, shake(stream, &tls)).await;
-                    drop(shaking);
-                    match shaken {
-                        Ok(Ok((stream, proven))) => {
-                            let connection = Connection { stream, proven, _place: place };
-                            // Closed only while the server ends.
-                            connections.send(Ok(connection)).await.ok();
-                        }
-                        Ok(Err(error)) => {
-                            tracing::info!(%from, %error, "a node was not let in");
-                        }
-                        Err(_) => tracing::info!(%from, "a handshake took too long"),
-                    }
+                    // Closed only while the server ends.
+                    connections.send(Ok(greeting.await?)).await.ok()
                 });
             }
             Err(error) => {
@@ -132,6 +121,23 @@ async fn accept(listener: TcpListener, tls: Arc<Tls>, connections: Connections) 
             }
         }
     }
+}
+
+/// Shakes hands, or says why not.
+async fn greet(
+    stream: TcpStream,
+    from: SocketAddr,
+    tls: Arc<Tls>,
+    [shaking, place]: [OwnedSemaphorePermit; 2],
+) -> Option<Connection> {
+    let shaken = timeout(Duration::from_millis(HANDSHAKE_MS_MAX), shake(stream, &tls)).await;
+    drop(shaking);
+    match shaken {
+        Ok(Ok((stream, proven))) => return Some(Connection { stream, proven, _place: place }),
+        Ok(Err(error)) => tracing::info!(%from, %error, "a node was not let in"),
+        Err(_) => tracing::info!(%from, "a handshake took too long"),
+    }
+    None
 }
 
 async fn shake(stream: TcpStream, tls: &Tls) -> io::Result<(TlsStream<TcpStream>, Proven)> {

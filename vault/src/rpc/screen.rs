@@ -7,32 +7,15 @@ use vault_core::versioned::Class;
 
 use crate::clock;
 use crate::manager::Manager;
+use crate::raft::{Standing, View};
 
 /// The screen.
 pub(super) fn screen(manager: &Manager) -> v1::StatusResponse {
     let view = manager.consensus().view();
     let standing = manager.consensus().standing();
     let state = &view.state;
-    let record = |node_id: &str| NodeId::parse(node_id).ok().and_then(|id| state.node(id));
     let own = manager.node_id().to_string();
-    let managers: Vec<_> = standing
-        .members
-        .iter()
-        .map(|member| {
-            let record = record(&member.node_id);
-            let is_own = member.node_id == own;
-            v1::ManagerState {
-                node_id: member.node_id.clone(),
-                hostname: record.map_or_else(String::new, |node| node.hostname.clone()),
-                addr: member.addr.clone(),
-                leader: Some(member.raft_id) == standing.leader,
-                voter: member.is_voter,
-                matched: member.matched.or(is_own.then_some(standing.last_index)),
-                silent_ms: member.silent_millis.or(is_own.then_some(0)),
-                certificate_end: record.map_or(0, |node| node.certificate_end_secs),
-            }
-        })
-        .collect();
+    let managers = managers(&view, &standing, &own);
     let root_end_secs = manager.root_end_secs();
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let facts = Facts {
@@ -73,7 +56,7 @@ pub(super) fn screen(manager: &Manager) -> v1::StatusResponse {
         disk_free: facts.disk_free,
         memory_used: facts.memory_used,
         memory_budget: facts.memory_budget,
-        certificate_end: record(&own).map_or(0, |node| node.certificate_end_secs),
+        certificate_end: state.node(manager.node_id()).map_or(0, |node| node.certificate_end_secs),
         root_end: root_end_secs,
         key_epoch: state.epoch().0,
         secrets: count(state.of_class(Class::Secret).len()),
@@ -83,4 +66,26 @@ pub(super) fn screen(manager: &Manager) -> v1::StatusResponse {
         node_id: own,
         managers,
     }
+}
+
+fn managers(view: &View, standing: &Standing, own: &str) -> Vec<v1::ManagerState> {
+    let record = |node_id: &str| NodeId::parse(node_id).ok().and_then(|id| view.state.node(id));
+    standing
+        .members
+        .iter()
+        .map(|member| {
+            let record = record(&member.node_id);
+            let is_own = member.node_id == own;
+            v1::ManagerState {
+                node_id: member.node_id.clone(),
+                hostname: record.map_or_else(String::new, |node| node.hostname.clone()),
+                addr: member.addr.clone(),
+                leader: Some(member.raft_id) == standing.leader,
+                voter: member.is_voter,
+                matched: if is_own { Some(standing.last_index) } else { member.matched },
+                silent_ms: if is_own { Some(0) } else { member.silent_millis },
+                certificate_end: record.map_or(0, |node| node.certificate_end_secs),
+            }
+        })
+        .collect()
 }

@@ -9,7 +9,7 @@ use vault_core::service::SpecError;
 use vault_core::versioned::VersionLabelError;
 
 use super::convert::RequestError;
-use crate::daemon::{CallError, InitError, LeaveError};
+use crate::daemon::{CallError, ForceError, InitError, LeaveError};
 use crate::join::JoinError;
 use crate::manager::{self, FoundError};
 use crate::raft::ProposeError;
@@ -17,6 +17,11 @@ use crate::raft::ProposeError;
 pub(super) fn of_refusal(refusal: &Refusal) -> Status {
     let code = match refusal {
         Refusal::ClusterExists
+        | Refusal::LastManager
+        | Refusal::QuorumLoss
+        | Refusal::NodeIsManager { .. }
+        | Refusal::NodeIsNotDown { .. }
+        | Refusal::RoleChanged { .. }
         | Refusal::NoCluster
         | Refusal::NoPrevious { .. }
         | Refusal::VersionNeeded { .. }
@@ -27,14 +32,9 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Status {
         // Swarm's code for a stale index is "unknown".
         Refusal::OutOfSequence => Code::Unknown,
         Refusal::OldKey => Code::Unavailable,
-        Refusal::NoLabel { .. } => Code::InvalidArgument,
-        Refusal::LastManager
-        | Refusal::QuorumLoss
-        | Refusal::NodeIsManager { .. }
-        | Refusal::NodeIsNotDown { .. }
-        | Refusal::RoleChanged { .. } => Code::FailedPrecondition,
         Refusal::NodesTooMany { .. } => Code::ResourceExhausted,
         Refusal::Ambiguous { .. }
+        | Refusal::NoLabel { .. }
         | Refusal::InUse { .. }
         | Refusal::NamedTwice { .. }
         | Refusal::GrantedSecretsMissing { .. } => Code::InvalidArgument,
@@ -92,6 +92,14 @@ pub(super) fn of_init(error: &InitError) -> Status {
         InitError::Found(error) => Status::new(Code::Internal, chain(error)),
         InitError::Call(error) => of_call(error),
     }
+}
+
+pub(super) fn of_force(error: &ForceError) -> Status {
+    let code = match error {
+        ForceError::NotInACluster => Code::FailedPrecondition,
+        ForceError::Port(_) | ForceError::Alone(_) | ForceError::Manager(_) => Code::Internal,
+    };
+    Status::new(code, chain(error))
 }
 
 pub(super) fn of_leave(error: &LeaveError) -> Status {

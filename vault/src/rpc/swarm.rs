@@ -4,7 +4,7 @@ use proto::v1::swarm_server::Swarm;
 use proto::v1::{
     InitRequest, InitResponse, InspectSwarmRequest, InspectSwarmResponse, JoinRequest,
     JoinResponse, JoinTokensRequest, JoinTokensResponse, KeyStatus, KeyStatusRequest,
-    KeyStatusResponse, LeaveRequest, LeaveResponse, NodeRole, RotateKeysRequest,
+    KeyStatusResponse, LeaveRequest, LeaveResponse, NodeRole, RemainsFound, RotateKeysRequest,
     RotateKeysResponse, RotateTokenRequest, StatusRequest, StatusResponse,
 };
 use tonic::{Request, Response, Status};
@@ -20,13 +20,33 @@ use crate::raft::View;
 #[tonic::async_trait]
 impl Swarm for Daemon {
     async fn init(&self, request: Request<InitRequest>) -> Result<Response<InitResponse>, Status> {
-        let advertise = request.into_inner().advertise_addr;
-        let founded = self.init(&advertise).await.map_err(|error| status::of_init(&error))?;
+        let InitRequest { advertise_addr, force_new_cluster } = request.into_inner();
+        if force_new_cluster {
+            let found = self.force_new_cluster().await;
+            let found = found.map_err(|error| status::of_force(&error))?;
+            let manager = self.manager().map_err(|error| status::of_call(&error))?;
+            let tokens = self.join_tokens().await.map_err(|error| status::of_call(&error))?;
+            let found = Some(RemainsFound {
+                term: found.term,
+                last_index: found.last_index,
+                at: i64::try_from(found.at.nanos()).unwrap_or(i64::MAX),
+                members: found.members,
+            });
+            return Ok(Response::new(InitResponse {
+                node_id: manager.node_id().to_string(),
+                worker_token: tokens.worker.to_string(),
+                advertise_addr: tokens.addr,
+                index: tokens.index,
+                found,
+            }));
+        }
+        let founded = self.init(&advertise_addr).await.map_err(|error| status::of_init(&error))?;
         Ok(Response::new(InitResponse {
             node_id: founded.node_id.to_string(),
             worker_token: founded.tokens.worker.to_string(),
             advertise_addr: founded.tokens.addr,
             index: founded.tokens.index,
+            found: None,
         }))
     }
 

@@ -58,12 +58,7 @@ impl Dialer {
             let (tls, addr, name) = (self.tls.clone(), addr.to_owned(), node_id.to_owned());
             endpoint().connect_with_connector_lazy(tower::service_fn(move |_| {
                 let (tls, addr, name) = (tls.clone(), addr.clone(), name.clone());
-                async move {
-                    let tls = tls.ok_or(io::ErrorKind::NotConnected)?;
-                    // On its own: a call that is given up must not leave a handshake half done.
-                    let connecting = tokio::spawn(connect(tls.client(), addr, name));
-                    connecting.await.map_err(io::Error::other).flatten().map(TokioIo::new)
-                }
+                connect_apart(tls, addr, name)
             }))
         });
         channel.clone()
@@ -97,6 +92,17 @@ fn endpoint() -> Endpoint {
         .initial_connection_window_size(8 << 20)
         .http2_keep_alive_interval(Duration::from_secs(5))
         .keep_alive_timeout(Duration::from_secs(5))
+}
+
+/// On its own: a call that is given up must not leave a handshake half done.
+async fn connect_apart(
+    tls: Option<Arc<Tls>>,
+    addr: String,
+    name: String,
+) -> io::Result<TokioIo<tokio_rustls::client::TlsStream<TcpStream>>> {
+    let tls = tls.ok_or(io::ErrorKind::NotConnected)?;
+    let connecting = tokio::spawn(connect(tls.client(), addr, name));
+    connecting.await.map_err(io::Error::other).flatten().map(TokioIo::new)
 }
 
 async fn connect(

@@ -9,7 +9,7 @@ use crate::limits::ANSWER_BYTES_MAX;
 use crate::out;
 
 /// Asks on the terminal. Without one nobody can answer, and that is a no.
-pub(super) fn ask(question: &str) -> Result<(), VersionedError> {
+pub(crate) fn ask(question: &str) -> Result<(), VersionedError> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
         return Err(VersionedError::NobodyToAsk);

@@ -60,7 +60,7 @@ impl State {
     ) -> Result<Outcome, Refusal> {
         let node = self.node_or_refuse(id)?;
         let ManagerPlace { addr, hostname, engine_version, level } = place;
-        self.change_node(stamp, Node { addr, hostname, engine_version, level, ..node });
+        self.change_node(stamp, Node { hostname, addr, engine_version, level, ..node });
         self.workload_index = stamp.index;
         Ok(Outcome::Done)
     }
@@ -88,7 +88,7 @@ impl State {
         };
         let availability = update.availability.unwrap_or(node.availability);
         let labels = update.labels.unwrap_or_else(|| node.labels.clone());
-        self.change_node(stamp, Node { role, raft_id, availability, labels, ..node });
+        self.change_node(stamp, Node { role, availability, labels, raft_id, ..node });
         self.workload_index = stamp.index;
         Ok(Outcome::Done)
     }
@@ -118,6 +118,22 @@ impl State {
         stamp.event(ObjectKind::Node, EventAction::Remove, id.object(), &node.hostname);
         self.workload_index = stamp.index;
         Ok(Outcome::Done)
+    }
+
+    pub(super) fn stand_alone(&mut self, stamp: &mut Stamp, left: NodeId) -> Outcome {
+        let others: Vec<_> = self.managers().filter(|node| node.id != left).cloned().collect();
+        for other in others {
+            let fenced = Node {
+                role: Role::Worker,
+                raft_id: None,
+                status: NodeStatus::Down,
+                pins: Vec::new(),
+                ..Node::clone(&other)
+            };
+            self.change_node(stamp, fenced);
+        }
+        self.workload_index = stamp.index;
+        Outcome::Done
     }
 
     pub(super) fn report_nodes(

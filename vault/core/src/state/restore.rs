@@ -27,6 +27,8 @@ impl Restoring {
         self.0.delivery_index = index;
         self.0.clock = clock;
         self.0.epoch = epoch;
+        // That of no rotation, unless more is said.
+        self.0.wanted_epoch = epoch;
     }
 
     /// The cluster.

@@ -13,9 +13,9 @@ use vault_core::request::RequestId;
 use vault_core::seal::{Epoch, Kind};
 use vault_core::task::TaskState;
 use vault_core::time::Timestamp;
-use vault_core::versioned::{VersionLabel, VersionLimit, VersionRef};
+use vault_core::versioned::{Class, VersionLabel, VersionLimit, VersionRef};
 
-use super::node::{self, needed_node, node_from, node_to, role_from, role_to};
+use super::node::{self, needed_node, node_from, node_to, role_from};
 use super::object::{
     class_from, class_to, cluster_from, cluster_to, held_from, held_to, sealed_from, sealed_to,
     spec_from, spec_to, status_from, status_to,
@@ -54,16 +54,7 @@ fn action_to(action: &Action) -> Stored {
             class: class_to(*class),
             versions: versions.iter().map(new_version_to).collect(),
         }),
-        Action::Activate(class, targets) => Stored::Activate(stored::Activate {
-            class: class_to(*class),
-            targets: targets
-                .iter()
-                .map(|(id, version)| stored::ActivateOne {
-                    id: id.to_string(),
-                    version: version.to_string(),
-                })
-                .collect(),
-        }),
+        Action::Activate(class, targets) => Stored::Activate(activate_to(*class, targets)),
         Action::Rollback(class, ids) => Stored::Rollback(stored::Rollback {
             class: class_to(*class),
             ids: ids.iter().map(ObjectId::to_string).collect(),
@@ -110,15 +101,19 @@ fn action_to(action: &Action) -> Stored {
         Action::RenewNode(id, issued) => Stored::RenewNode(node::renewal_to(*id, issued)),
         Action::PlaceManager(id, place) => Stored::PlaceManager(node::place_to(*id, place)),
         Action::UpdateNode(update) => Stored::UpdateNode(node::update_to(update)),
-        Action::RemoveNode(id, force) => {
-            Stored::RemoveNode(stored::RemoveNode { id: id.to_string(), force: *force })
-        }
+        Action::RemoveNode(id, force) => Stored::RemoveNode(node::removal_to(*id, *force)),
+        Action::StandAlone(id) => Stored::StandAlone(id.to_string()),
         Action::ReportNodes(reports) => Stored::ReportNodes(node::reports_to(reports)),
-        Action::RotateToken(role, sealed) => Stored::RotateToken(stored::RotateToken {
-            role: role_to(*role),
-            sealed: Some(sealed_to(sealed)),
-        }),
+        Action::RotateToken(role, sealed) => Stored::RotateToken(node::token_to(*role, sealed)),
     }
+}
+
+fn activate_to(class: Class, targets: &[(ObjectId, VersionRef)]) -> stored::Activate {
+    let target = |(id, version): &(ObjectId, VersionRef)| stored::ActivateOne {
+        id: id.to_string(),
+        version: version.to_string(),
+    };
+    stored::Activate { class: class_to(class), targets: targets.iter().map(target).collect() }
 }
 
 /// Reads a command of which a program of level `known` has seen no later one.
@@ -203,6 +198,7 @@ fn action_from(action: Stored, known: Level) -> Result<Action, CodecError> {
         }
         Stored::UpdateNode(update) => Action::UpdateNode(node::update_from(update)?),
         Stored::RemoveNode(one) => Action::RemoveNode(NodeId::parse(&one.id)?, one.force),
+        Stored::StandAlone(id) => Action::StandAlone(NodeId::parse(&id)?),
         Stored::ReportNodes(reports) => Action::ReportNodes(all(reports.nodes, node::report_from)?),
         Stored::RotateToken(rotate) => {
             Action::RotateToken(role_from(rotate.role)?, sealed_from(rotate.sealed)?)

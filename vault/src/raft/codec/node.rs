@@ -6,8 +6,9 @@ use vault_core::feature::Level;
 use vault_core::id::NodeId;
 use vault_core::labels::Labels;
 use vault_core::node::{Availability, KEY_DIGEST_BYTES, KeyPin, Node, NodeStatus, Role};
+use vault_core::seal::Sealed;
 
-use super::object::{meta_from, meta_to};
+use super::object::{meta_from, meta_to, sealed_to};
 use super::{CodecError, level_to, needed};
 
 pub(in crate::raft) fn role_to(role: Role) -> u32 {
@@ -164,6 +165,14 @@ pub(super) fn update_from(update: stored::UpdateNode) -> Result<NodeUpdate, Code
         availability: update.availability.map(availability_from).transpose()?,
         labels: update.labels.map(|labels| Labels::parse(labels.labels)).transpose()?,
     })
+}
+
+pub(super) fn removal_to(id: NodeId, force: bool) -> stored::RemoveNode {
+    stored::RemoveNode { id: id.to_string(), force }
+}
+
+pub(super) fn token_to(role: Role, sealed: &Sealed) -> stored::RotateToken {
+    stored::RotateToken { role: role_to(role), sealed: Some(sealed_to(sealed)) }
 }
 
 pub(super) fn reports_to(reports: &[(NodeId, NodeStatus)]) -> stored::ReportNodes {

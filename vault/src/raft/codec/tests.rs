@@ -190,6 +190,7 @@ fn node_actions() -> Vec<(&'static str, Action)> {
         ("place-manager", Action::PlaceManager(node, place())),
         ("update-node", Action::UpdateNode(node_update())),
         ("remove-node", Action::RemoveNode(node, true)),
+        ("stand-alone", Action::StandAlone(node)),
         ("report-nodes", Action::ReportNodes(vec![(node, NodeStatus::Down)])),
         ("rotate-token", Action::RotateToken(Role::Manager, sealed(11))),
     ]

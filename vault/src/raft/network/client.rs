@@ -37,6 +37,8 @@ pub(in crate::raft) struct Peers {
     pub dialer: Arc<Dialer>,
 }
 
+type Appended = Result<StreamAppendResult<Types>, RPCError<Types>>;
+
 /// Makes Raft's connections.
 pub(in crate::raft) struct Network(pub Peers);
 
@@ -193,14 +195,11 @@ impl RaftNetworkV2<Types> for Peer {
         Ok(wire::appended_from(answer).map_err(|error| garbled(&error))?.into())
     }
 
-    fn stream_append<'s, S>(
-        &'s mut self,
+    fn stream_append<S>(
+        &mut self,
         input: S,
         _option: RPCOption,
-    ) -> BoxFuture<
-        's,
-        Result<BoxStream<'s, Result<StreamAppendResult<Types>, RPCError<Types>>>, RPCError<Types>>,
-    >
+    ) -> BoxFuture<'_, Result<BoxStream<'_, Appended>, RPCError<Types>>>
     where
         S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
     {

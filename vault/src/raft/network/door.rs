@@ -2,6 +2,8 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use futures_util::{Stream, StreamExt};
 use openraft::async_runtime::WatchReceiver;
@@ -31,6 +33,29 @@ use crate::raft::types::{Proposal, Snapshot, Types, log_id};
 /// Appends of one stream that wait for Raft; the sender waits beyond.
 const APPENDS_WAITING: usize = 16;
 
+/// When a leader was heard last, in milliseconds since this was made.
+#[derive(Clone)]
+pub(in crate::raft) struct Heard(Arc<(Instant, AtomicU64)>);
+
+impl Heard {
+    pub(in crate::raft) fn new() -> Self {
+        Self(Arc::new((Instant::now(), AtomicU64::new(0))))
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.0.0.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn now(&self) {
+        self.0.1.store(self.millis(), Ordering::Relaxed);
+    }
+
+    /// For how long nobody was heard.
+    pub(in crate::raft) fn silence(&self) -> u64 {
+        self.millis().saturating_sub(self.0.1.load(Ordering::Relaxed))
+    }
+}
+
 /// Where Raft's calls come in.
 #[derive(Clone)]
 pub struct Door {
@@ -41,6 +66,8 @@ pub struct Door {
     /// The leader's time, for commands that were handed on.
     pub(in crate::raft) stamps: Arc<Stamps>,
     pub(in crate::raft) views: watch::Receiver<View>,
+    /// When a leader was heard last.
+    pub(in crate::raft) heard: Heard,
 }
 
 fn garbled(error: CodecError) -> Status {
@@ -97,6 +124,7 @@ impl RaftCalls for Door {
         request: Request<v1::RaftAppendRequest>,
     ) -> Result<Response<v1::RaftAppendResponse>, Status> {
         self.enter(&request)?;
+        self.heard.now();
         let append = wire::append_from(request.into_inner()).map_err(garbled)?;
         let previous = append.prev_log_id;
         let last = append.entries.last().map(|entry| entry.log_id).or(previous);
@@ -128,9 +156,9 @@ impl RaftCalls for Door {
     ) -> Result<Response<v1::RaftSnapshotResponse>, Status> {
         self.enter(&request)?;
         let mut pieces = request.into_inner();
-        let head = match pieces.message().await?.and_then(|piece| piece.piece) {
-            Some(v1::raft_snapshot_piece::Piece::Head(head)) => head,
-            _ => return Err(Status::invalid_argument("a snapshot starts with its head")),
+        let first = pieces.message().await?.and_then(|piece| piece.piece);
+        let Some(v1::raft_snapshot_piece::Piece::Head(head)) = first else {
+            return Err(Status::invalid_argument("a snapshot starts with its head"));
         };
         let (vote, meta) = wire::meta_from(head).map_err(garbled)?;
         let incoming = Incoming::new(&self.snapshots);

@@ -143,7 +143,7 @@ fn a_node_is_found_by_id_host_or_unique_prefix() {
     let id = node_id(3).to_string();
     assert_eq!(state.find_node(&id).unwrap().id, node_id(3));
     assert_eq!(state.find_node("host-3").unwrap().id, node_id(3));
-    assert_eq!(state.find_node(&id[..20]).unwrap().id, node_id(3));
+    assert_eq!(state.find_node(id.split_at(20).0).unwrap().id, node_id(3));
     assert!(state.find_node("").is_err() && state.find_node("nobody").is_err());
 }
 
@@ -205,4 +205,18 @@ fn a_rotation_is_wanted_once_and_old_epochs_go_when_nothing_needs_them() {
     state.run(10, at(24, Action::Reseal(Kind::OWN.map(reseal).into())));
     state.run(11, at(25, Action::DropEpochsBefore(Epoch(2))));
     assert_eq!(state.oldest_epoch(), Epoch(2));
+}
+
+#[test]
+fn whoever_is_left_alone_is_the_only_manager_and_the_others_prove_nothing_any_more() {
+    let mut state = managers(3);
+    state.run(60, at(30, Action::StandAlone(node_id(3))));
+    let managers: Vec<_> = state.managers().map(|node| node.id).collect();
+    assert_eq!(managers, [node_id(3)]);
+    for n in [2, 4] {
+        let node = state.node(node_id(n)).unwrap();
+        assert_eq!((node.role, node.raft_id, node.status), (Role::Worker, None, NodeStatus::Down));
+        assert!(node.pins.is_empty(), "its certificate opens nothing");
+    }
+    assert_eq!(state.node(node_id(3)).unwrap().raft_id, Some(3), "it keeps its number");
 }
