@@ -28,31 +28,28 @@ pub struct Ended {
     pub log: String,
 }
 
-impl<'a> Daemon<'a> {
-    /// Starts it and waits until it says that it serves, as it would say it to systemd.
+/// A daemon that may not serve yet.
+pub struct Started<'a> {
+    daemon: Daemon<'a>,
+    systemd: UnixDatagram,
+}
+
+impl<'a> Started<'a> {
+    pub fn pid(&self) -> u32 {
+        self.daemon.pid()
+    }
+
+    /// Waits until it says that it serves, as it would say it to systemd.
     #[track_caller]
-    pub fn start(node: &'a Node, command: Command) -> Self {
-        match Self::try_start(node, command) {
+    pub fn ready(self) -> Daemon<'a> {
+        match self.try_ready() {
             Ok(daemon) => daemon,
             Err(ended) => panic!("cofferd ended: {}\n{}", ended.status, ended.log),
         }
     }
 
-    /// Starts it; gives how it ended if it does not come to serve.
-    pub fn try_start(node: &'a Node, mut command: Command) -> Result<Self, Ended> {
-        let notify = node.scratch().path("notify");
-        fs::remove_file(&notify).ok();
-        let systemd = UnixDatagram::bind(&notify).expect("the directory is ours");
-        systemd.set_read_timeout(Some(Duration::from_millis(5))).expect("this is a duration");
-        let log = node.scratch().path("cofferd.err");
-        let file = |name| {
-            let path = node.scratch().path(name);
-            File::options().create(true).append(true).open(path).expect("the directory is ours")
-        };
-        command.env("NOTIFY_SOCKET", &notify).stdin(Stdio::null());
-        command.stdout(file("cofferd.out")).stderr(file("cofferd.err"));
-        let child = command.spawn().expect("cofferd starts");
-        let mut daemon = Self { node, child, log };
+    fn try_ready(self) -> Result<Daemon<'a>, Ended> {
+        let Self { mut daemon, systemd } = self;
         let start = Instant::now();
         let mut word = [0; 64];
         loop {
@@ -67,6 +64,36 @@ impl<'a> Daemon<'a> {
             }
             assert!(start.elapsed() < PATIENCE, "cofferd does not serve:\n{}", daemon.log());
         }
+    }
+}
+
+impl<'a> Daemon<'a> {
+    /// Starts it and waits until it says that it serves, as it would say it to systemd.
+    #[track_caller]
+    pub fn start(node: &'a Node, command: Command) -> Self {
+        Self::spawn(node, command).ready()
+    }
+
+    /// Starts it; gives how it ended if it does not come to serve.
+    pub fn try_start(node: &'a Node, command: Command) -> Result<Self, Ended> {
+        Self::spawn(node, command).try_ready()
+    }
+
+    /// Starts it and does not wait.
+    pub fn spawn(node: &'a Node, mut command: Command) -> Started<'a> {
+        let notify = node.scratch().path("notify");
+        fs::remove_file(&notify).ok();
+        let systemd = UnixDatagram::bind(&notify).expect("the directory is ours");
+        systemd.set_read_timeout(Some(Duration::from_millis(5))).expect("this is a duration");
+        let log = node.scratch().path("cofferd.err");
+        let file = |name| {
+            let path = node.scratch().path(name);
+            File::options().create(true).append(true).open(path).expect("the directory is ours")
+        };
+        command.env("NOTIFY_SOCKET", &notify).stdin(Stdio::null());
+        command.stdout(file("cofferd.out")).stderr(file("cofferd.err"));
+        let child = command.spawn().expect("cofferd starts");
+        Started { daemon: Self { node, child, log }, systemd }
     }
 
     pub fn pid(&self) -> u32 {
@@ -133,6 +160,9 @@ fn wait_for_end(family: &BTreeSet<Process>) {
 impl Drop for Daemon<'_> {
     fn drop(&mut self) {
         if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
+            if std::thread::panicking() {
+                eprintln!("cofferd ended before the test did:\n{}", self.log());
+            }
             return;
         }
         if std::thread::panicking() {

@@ -3,11 +3,14 @@
 //! Nothing here knows what a test is about. Every wait has a deadline; none waits for luck.
 
 pub mod binaries;
+pub mod cluster;
 pub mod daemon;
 pub mod disk;
 pub mod keyfiles;
+pub mod messages;
 pub mod node;
 pub mod processes;
+pub mod proxy;
 pub mod run;
 pub mod scratch;
 pub mod trace;
@@ -20,5 +23,5 @@ pub use node::Node;
 pub use run::Run;
 pub use scratch::Scratch;
 pub use trace::Trace;
-pub use wait::{skipped, wait_until, wait_until_none};
+pub use wait::{skipped, wait_for, wait_until, wait_until_none};
 pub use wire::Wire;

@@ -9,7 +9,7 @@ use crate::binaries;
 use crate::daemon::Daemon;
 use crate::processes;
 use crate::run::Run;
-use crate::scratch::Scratch;
+use crate::scratch::{Scratch, random_number};
 use crate::wait::{skipped, wait_until, wait_until_none};
 
 /// Directories and a socket that nobody else uses.
@@ -18,7 +18,14 @@ pub struct Node {
     mounts_before: BTreeSet<String>,
     /// Bytes of one file of the log, if it is not to be the daemon's own choice.
     log_segment_bytes: Option<u32>,
+    /// Where it listens and is reached, if others are to find it again after a restart.
+    address: Option<String>,
+    /// Where others are told to reach it, if that is not where it listens.
+    advertised: Option<String>,
 }
+
+/// The port of nodes with an address: below those that the kernel gives away.
+const PORT: u16 = 2377;
 
 /// Whether this process is root.
 pub fn is_root() -> bool {
@@ -42,12 +49,34 @@ impl Node {
             return None;
         }
         let mounts_before = processes::mounts();
-        Some(Self { scratch: Scratch::new(), mounts_before, log_segment_bytes: None })
+        let scratch = Scratch::new();
+        let (log_segment_bytes, address, advertised) = (None, None, None);
+        Some(Self { scratch, mounts_before, log_segment_bytes, address, advertised })
+    }
+
+    /// The same, on a loopback address that nobody else uses.
+    pub fn with_address(self) -> Self {
+        Self { address: Some(own_address()), ..self }
+    }
+
+    /// The same, reached by others through somebody at this address.
+    pub fn behind(self, advertised: &str) -> Self {
+        Self { advertised: Some(advertised.to_owned()), ..self }
+    }
+
+    /// Where it listens: "IP:PORT".
+    pub fn address(&self) -> Option<&str> {
+        self.address.as_deref()
     }
 
     /// The same, with a log in small files.
     pub fn with_log_segments_of(self, bytes: u32) -> Self {
         Self { log_segment_bytes: Some(bytes), ..self }
+    }
+
+    /// Where others are told to reach it, if that is not where it listens.
+    pub fn advertised(&self) -> Option<&str> {
+        self.advertised.as_deref()
     }
 
     /// What is removed with the node, and a name that nothing else on this host has.
@@ -76,7 +105,10 @@ impl Node {
     pub fn cofferd_at(&self, program: &Path) -> Command {
         let mut command = clean(program);
         command.arg("--state-dir").arg(self.state_dir()).arg("--run-dir").arg(self.run_dir());
-        command.args(["--listen-addr", "127.0.0.1:0"]);
+        command.arg("--listen-addr").arg(self.address().unwrap_or("127.0.0.1:0"));
+        if let Some(advertised) = &self.advertised {
+            command.arg("--advertise-addr").arg(advertised);
+        }
         if let Some(bytes) = self.log_segment_bytes {
             command.arg("--log-segment-bytes").arg(bytes.to_string());
         }
@@ -159,6 +191,13 @@ impl Node {
         assert!(running.is_empty(), "processes {running:?} still run");
         self.assert_no_mount();
     }
+}
+
+/// One of sixteen million loopback addresses: two tests at one time have different ones.
+pub fn own_address() -> String {
+    let [_, first, second, third, ..] = random_number().to_le_bytes();
+    // 127.0.0.x is where everybody else is.
+    format!("127.{}.{second}.{third}:{PORT}", first.max(1))
 }
 
 /// A command that inherits nothing that is meant for this host's own daemon.

@@ -21,6 +21,17 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Returns what there is once there is something; panics with `what` if there is not within `PATIENCE`.
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let mut found = None;
+    wait_until(what, || {
+        found = look();
+        found.is_some()
+    });
+    found.expect("it was waited for")
+}
+
 /// Returns once nothing is left; panics with what is, if it does not go away within `PATIENCE`.
 #[track_caller]
 pub fn wait_until_none<T: Debug>(what: &str, mut left: impl FnMut() -> Vec<T>) {

@@ -1,6 +1,7 @@
 //! Calls on a node's socket in bytes: what no honest client sends, and more calls than one would make.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use prost::bytes::{Buf, BufMut};
@@ -33,6 +34,38 @@ impl Wire {
         let runtime = runtime.expect("threads can be had");
         let channel = runtime.block_on(connect(node.socket())).expect("the daemon serves");
         Self { runtime, channel }
+    }
+
+    /// The same without asking whether it serves: it connects with the first call, and again when it broke.
+    pub fn lazy(node: &Node) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("descriptors can be had");
+        let socket = node.socket();
+        let connector = tower::service_fn(move |_: Uri| {
+            let socket = socket.clone();
+            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+        });
+        let endpoint = Endpoint::from_static("http://cofferd");
+        let channel = runtime.block_on(async { endpoint.connect_with_connector_lazy(connector) });
+        Self { runtime, channel }
+    }
+
+    /// Makes a call that may take so long. `None` if there was no answer.
+    pub fn call_within(
+        &self,
+        patience: Duration,
+        path: &str,
+        message: Vec<u8>,
+    ) -> Option<Result<Vec<u8>, Status>> {
+        self.runtime.block_on(async {
+            let call = async {
+                let mut grpc = self.ready().await?;
+                let path = PathAndQuery::try_from(path).expect("this is a path");
+                let answer = grpc.unary(Request::new(message), path, Bytes).await?;
+                Ok(answer.into_inner())
+            };
+            tokio::time::timeout(patience, call).await.ok()
+        })
     }
 
     /// Makes a call with one message and gives its answer.

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use tokio::sync::watch;
 use vault_core::seal::Epoch;
 use vault_memory::GuardError;
 use zeroize::Zeroizing;
@@ -20,6 +21,8 @@ pub enum KeyChangeError {
     Io(#[from] io::Error),
     #[error("no memory for a data key")]
     Memory(#[from] GuardError),
+    #[error("there are two data keys of epoch {}", .0.0)]
+    Contradiction(Epoch),
 }
 
 /// The keyring, and where it is kept.
@@ -30,6 +33,8 @@ pub struct Keys {
     folder: Arc<dyn Folder>,
     disk_key: Arc<DiskKey>,
     context: Vec<u8>,
+    /// An epoch whose key something from another manager needs, and which is not here.
+    missed: watch::Sender<Option<Epoch>>,
 }
 
 impl Keys {
@@ -41,7 +46,30 @@ impl Keys {
         context: Vec<u8>,
     ) -> Self {
         let (ring, changing) = (RwLock::new(Arc::new(ring)), Mutex::new(()));
-        Self { ring, changing, folder, disk_key, context }
+        let missed = watch::Sender::new(None);
+        Self { ring, changing, folder, disk_key, context, missed }
+    }
+
+    /// Whether the key of an epoch is here. If not, it is fetched.
+    pub fn has_or_misses(&self, epoch: Epoch) -> bool {
+        let has = self.ring().key(epoch).is_some();
+        if !has {
+            self.missed.send_replace(Some(epoch));
+        }
+        has
+    }
+
+    /// Forgets what was missed.
+    pub fn missed_no_more(&self) {
+        self.missed.send_if_modified(|missed| {
+            *missed = None;
+            false
+        });
+    }
+
+    /// Told of every epoch whose key is missed.
+    pub fn missed(&self) -> watch::Receiver<Option<Epoch>> {
+        self.missed.subscribe()
     }
 
     /// The keyring as it is now.
@@ -49,10 +77,12 @@ impl Keys {
         Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Adds a data key. It is on the disk before anything can be sealed under it.
-    pub fn add_epoch(&self) -> Result<Epoch, KeyChangeError> {
+    /// Adds a data key. It is on the disk before anything can be sealed under it. Where there are other
+    /// managers its number is drawn: a leader that was lost may have made another key and told only some.
+    pub fn add_epoch(&self, has_peers: bool) -> Result<Epoch, KeyChangeError> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let ring = self.ring().with_new_epoch(entropy::fill)?;
+        let skip = if has_peers { u16::from_le_bytes(entropy::random()) } else { 0 };
+        let ring = self.ring().with_new_epoch(skip, entropy::fill)?;
         let epoch = ring.newest().epoch;
         self.keep(ring)?;
         Ok(epoch)
@@ -69,6 +99,9 @@ impl Keys {
     pub fn take(&self, keys: &Carried) -> Result<(), KeyChangeError> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let ring = self.ring();
+        if let Some(epoch) = ring.contradicts(keys) {
+            return Err(KeyChangeError::Contradiction(epoch));
+        }
         let is_new = |epoch: &Epoch| ring.key(*epoch).is_none();
         if !keys.keys().any(is_new) {
             return Ok(());

@@ -2,7 +2,7 @@
 //! are heard of.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
 use vault_core::command::{Action, ManagerPlace};
@@ -25,10 +25,14 @@ const LOOK_SOON: Duration = Duration::from_millis(100);
 pub(crate) async fn keep_roster(manager: Arc<Manager>) {
     let mut views = manager.consensus().views();
     let mut leads = manager.consensus().leads();
+    let mut leads_since = Instant::now();
     loop {
         let view = views.borrow_and_update().clone();
         let standing = manager.consensus().standing();
         let mut pause = LOOK_EVERY;
+        if !standing.is_leader {
+            leads_since = Instant::now();
+        }
         if standing.is_leader && view.state.cluster().is_some() {
             let wanted = wanted(&view.state);
             for step in steps(&roster(&manager, &standing), &wanted) {
@@ -41,7 +45,7 @@ pub(crate) async fn keep_roster(manager: Arc<Manager>) {
             if standing.members.iter().any(|member| !member.is_voter) {
                 pause = LOOK_SOON;
             }
-            report(&manager, &view.state, &standing).await;
+            report(&manager, &view.state, &standing, leads_since.elapsed()).await;
         }
         let seen = view.state.workload_index();
         let changed = views.wait_for(|view| view.state.workload_index() != seen);
@@ -104,7 +108,14 @@ async fn take(manager: &Manager, step: Step) -> Result<(), MemberChangeError> {
     match step {
         Step::Vote(voters) => {
             tracing::info!(?voters, "these managers vote from now on");
-            consensus.set_voters(voters).await
+            let goes = manager.consensus().standing().members.into_iter();
+            let goes = goes.filter(|one| one.is_voter).any(|one| !voters.contains(&one.raft_id));
+            consensus.set_voters(voters).await?;
+            if goes {
+                // Only now: until then it reads along.
+                manager.after_a_manager_went().await;
+            }
+            Ok(())
         }
         Step::HandOver => {
             consensus.hand_over().await;
@@ -130,11 +141,13 @@ async fn take(manager: &Manager, step: Step) -> Result<(), MemberChangeError> {
 }
 
 /// Says which managers are heard of. What is said of workers is not the leader's own to know.
-async fn report(manager: &Manager, state: &State, standing: &Standing) {
+/// Who has not been heard yet by a new leader is silent since then.
+async fn report(manager: &Manager, state: &State, standing: &Standing, leads_for: Duration) {
+    let leads_for = u64::try_from(leads_for.as_millis()).unwrap_or(u64::MAX);
     let own = manager.node_id();
     let heard = |id: NodeId| {
         let member = standing.of_node(id.as_str())?;
-        let silent = member.silent_millis.unwrap_or(u64::MAX);
+        let silent = member.silent_millis.unwrap_or(leads_for);
         Some(if id == own || silent < MANAGER_SILENT_MS {
             NodeStatus::Ready
         } else {

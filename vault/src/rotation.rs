@@ -52,7 +52,9 @@ enum RotationError {
 pub async fn keep_keys(manager: Arc<Manager>) {
     let mut views = manager.consensus().views();
     let mut leads = manager.consensus().leads();
+    let mut missed = manager.keys().missed();
     loop {
+        missed.borrow_and_update();
         let view = views.borrow_and_update().clone();
         // Whoever leads from now on has the work, too.
         leads.mark_unchanged();
@@ -70,6 +72,7 @@ pub async fn keep_keys(manager: Arc<Manager>) {
         tokio::select! {
             changed = changed => if changed.is_err() { return },
             changed = leads.changed() => if changed.is_err() { return },
+            _ = missed.changed() => {}
         }
     }
 }
@@ -89,8 +92,12 @@ async fn follow(manager: &Manager, view: &View) -> Result<(), RotationError> {
     if state.cluster().is_none() {
         return Ok(());
     }
-    if state.epoch() > manager.keys().ring().newest().epoch {
+    let missed = *manager.keys().missed().borrow();
+    let is_missed = |epoch| manager.keys().ring().key(epoch).is_none();
+    if is_missed(state.epoch()) || missed.is_some_and(is_missed) {
         ring::fetch(manager).await?;
+        // Nobody has it if this did not bring it: whoever needs it says so again.
+        manager.keys().missed_no_more();
     }
     if manager.keys().ring().epochs().any(|epoch| epoch < state.oldest_epoch()) {
         // The newest snapshot must not need an old key either.
@@ -106,7 +113,7 @@ async fn follow(manager: &Manager, view: &View) -> Result<(), RotationError> {
 
 async fn rotate(manager: &Manager, wanted: Epoch) -> Result<(), RotationError> {
     while manager.keys().ring().newest().epoch < wanted {
-        let epoch = manager.keys().add_epoch()?;
+        let epoch = manager.keys().add_epoch(!manager.consensus().is_alone())?;
         tracing::info!(epoch = epoch.0, "a new data key was made");
     }
     let newest = manager.keys().ring().newest().epoch;

@@ -10,6 +10,7 @@ use vault_core::node::{NodeStatus, Role};
 
 use super::Daemon;
 use crate::manager::{self, CLUSTER, DRAFT, Manager};
+use crate::raft::MemberStatus;
 
 /// How long a manager tries to be taken out by the others before it just goes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -97,7 +98,12 @@ async fn go(manager: &Manager) {
             }
         }
     }
-    while consensus.standing().of_node(own.as_str()).is_some_and(|member| member.is_voter) {
+    // The end of the change is not told to those who are out of it. Once its start is on the disk here, the
+    // others need nothing more from this manager.
+    let stays = |one: &MemberStatus| one.is_voter && !one.is_going;
+    while consensus.standing().of_node(own.as_str()).is_some_and(stays) {
         sleep(LOOK_EVERY).await;
     }
+    // The leader hears of it by the answer that is on its way.
+    sleep(LOOK_EVERY).await;
 }

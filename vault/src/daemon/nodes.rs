@@ -44,9 +44,7 @@ impl Daemon {
                 Err(manager::CallError::Refused(Refusal::OutOfSequence)) if may_try => continue,
                 changed => changed?,
             };
-            if is_demotion {
-                manager.after_a_manager_went().await;
-            }
+            // What a former manager knows is made worthless by the leader, once it is out of Raft.
             return Ok(changed);
         }
         Err(manager::CallError::Refused(Refusal::OutOfSequence).into())

@@ -37,9 +37,14 @@ impl Keyring {
         Ok(Self { keys: vec![(Epoch(1), Arc::new(Guarded::filled(KEY_BYTES, fill)?))] })
     }
 
-    /// The same keys and one more; `fill` writes its random bytes in place.
-    pub fn with_new_epoch(&self, fill: impl FnOnce(&mut [u8])) -> Result<Self, GuardError> {
-        let next = Epoch(self.newest().epoch.0.saturating_add(1));
+    /// The same keys and one more, `skip` numbers behind the newest; `fill` writes its random bytes in place.
+    pub fn with_new_epoch(
+        &self,
+        skip: u16,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<Self, GuardError> {
+        let next = self.newest().epoch.0.saturating_add(1).saturating_add(u32::from(skip));
+        let next = Epoch(next);
         let mut keys = self.keys.clone();
         keys.push((next, Arc::new(Guarded::filled(KEY_BYTES, fill)?)));
         Ok(Self { keys })
@@ -78,7 +83,24 @@ impl Keyring {
         self.keys.iter().map(|(epoch, _)| *epoch)
     }
 
-    /// The key that new values are sealed under.
+    /// The key to seal under while an epoch is in use. A newer one may be here already that too few managers
+    /// have; where the one in use is not here yet, it is an older one, and what it seals is refused.
+    pub fn in_use(&self, epoch: Epoch) -> DataKey<'_> {
+        let known = self.keys.iter().rfind(|(known, _)| *known <= epoch);
+        let first = || self.keys.first().expect("a keyring is never empty");
+        let (known, key) = known.unwrap_or_else(first);
+        DataKey { epoch: *known, bytes: exposed(key) }
+    }
+
+    /// Whether a key of the same epoch and other bytes is here.
+    pub fn contradicts(&self, keys: &Carried) -> Option<Epoch> {
+        let other = keys.iter().find(|(epoch, key)| {
+            self.key(**epoch).is_some_and(|own| own.bytes.as_slice() != key.as_slice())
+        });
+        other.map(|(epoch, _)| *epoch)
+    }
+
+    /// The key that was made last.
     pub fn newest(&self) -> DataKey<'_> {
         let (epoch, key) = self.keys.last().expect("a keyring is never empty");
         DataKey { epoch: *epoch, bytes: exposed(key) }
@@ -140,13 +162,33 @@ mod tests {
     #[test]
     fn epochs_are_added_at_the_end_and_dropped_at_the_start() {
         let ring = Keyring::first(|key| key.fill(1)).unwrap();
-        let ring = ring.with_new_epoch(|key| key.fill(2)).unwrap();
+        let ring = ring.with_new_epoch(0, |key| key.fill(2)).unwrap();
         assert_eq!(ring.newest().bytes, &[2; 32]);
         assert_eq!(ring.epochs().collect::<Vec<_>>(), [Epoch(1), Epoch(2)]);
         let ring = ring.without_before(Epoch(2));
         assert_eq!(ring.epochs().collect::<Vec<_>>(), [Epoch(2)]);
         let ring = ring.without_before(Epoch(9));
         assert_eq!(ring.epochs().collect::<Vec<_>>(), [Epoch(2)], "the newest always stays");
+    }
+
+    #[test]
+    fn a_key_that_too_few_may_have_seals_nothing() {
+        let first = Keyring::first(|key| key.fill(1)).unwrap();
+        let ring = first.with_new_epoch(4, |key| key.fill(2)).unwrap();
+        assert_eq!(ring.newest().epoch, Epoch(6), "four numbers are left out");
+        for (in_use, sealing) in [(1, 1), (5, 1), (6, 6), (7, 6)] {
+            assert_eq!(ring.in_use(Epoch(in_use)).epoch, Epoch(sealing), "{in_use}");
+        }
+        assert_eq!(ring.without_before(Epoch(6)).in_use(Epoch(1)).epoch, Epoch(6));
+    }
+
+    #[test]
+    fn two_keys_of_one_epoch_contradict_each_other() {
+        let ring = Keyring::first(|key| key.fill(1)).unwrap();
+        let carried = |epoch, byte| Carried::from([(Epoch(epoch), Zeroizing::new([byte; 32]))]);
+        assert_eq!(ring.contradicts(&carried(1, 1)), None);
+        assert_eq!(ring.contradicts(&carried(2, 2)), None);
+        assert_eq!(ring.contradicts(&carried(1, 2)), Some(Epoch(1)));
     }
 
     #[test]

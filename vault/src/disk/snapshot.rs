@@ -172,6 +172,13 @@ impl SnapshotWriter {
     }
 }
 
+/// Under which epoch a snapshot is sealed, by its own word: zero if it is too short to say.
+pub fn epoch_of(folder: &dyn Folder, name: &str) -> io::Result<Epoch> {
+    let mut head = [0; 4];
+    let read = folder.read_at(name, 12, &mut head)?;
+    Ok(Epoch(if read == head.len() { u32::from_le_bytes(head) } else { 0 }))
+}
+
 /// Opens every piece of a snapshot and gives out its records, in order. `name` is for the error.
 pub fn read_records(
     name: &str,

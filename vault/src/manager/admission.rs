@@ -158,7 +158,8 @@ impl Manager {
         let secret = TokenSecret::new(entropy::random());
         let value = Plaintext::new(secret.expose().to_vec());
         let place = Cluster::place(cluster.id, kind);
-        let sealed = seal(self.keys.ring().newest(), &place, entropy::random(), &value);
+        let sealed =
+            seal(self.keys.ring().in_use(view.state.epoch()), &place, entropy::random(), &value);
         Ok(self.act(Action::RotateToken(role, sealed)).await?.index)
     }
 

@@ -20,7 +20,7 @@ use vault_core::time::Timestamp;
 use super::gather::{Ended, Gather};
 use super::housekeeping::{House, keep_house};
 use super::machine::{Machine, RestoreError, Shelf, View};
-use super::members::{self, MemberChangeError, Standing};
+use super::members::{self, MemberChangeError, MemberStatus, Standing};
 use super::network::{Door, Envelope, ForwardError, Heard, Network, Peers};
 use super::office::{follow_office, yield_office};
 use super::reads::Reads;
@@ -41,6 +41,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Between two tries while there is no leader.
 const RETRY: Duration = Duration::from_millis(20);
+/// Milliseconds since its last answer within which a manager is asked to take the office: some heartbeats.
+const ANSWERED_LATELY_MS: u64 = 400;
 /// How long a leader waits for another one to take the office.
 const HAND_OVER_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -127,9 +129,10 @@ pub struct Consensus {
 impl Consensus {
     /// Opens log and snapshots, and takes part.
     pub async fn start(start: Start) -> Result<Self, StartError> {
+        let keys = start.keys;
         let shelf = Shelf {
             folder: start.snapshot_folder,
-            keys: start.keys,
+            keys: Arc::clone(&keys),
             audit: start.audit.clone(),
             cluster: start.cluster,
         };
@@ -170,6 +173,7 @@ impl Consensus {
         let network = Network(peers.clone());
         let raft = Raft::new(start.raft_id, config, network, log.clone(), machine).await;
         let raft = raft.map_err(|fatal| StartError::Raft(fatal.to_string()))?;
+        members::show(&raft).await.map_err(|fatal| StartError::Raft(fatal.to_string()))?;
         let house =
             House { raft: raft.clone(), log, segment_bytes, unapplied, views: views.clone() };
         tokio::spawn(keep_house(house));
@@ -180,6 +184,7 @@ impl Consensus {
             raft: raft.clone(),
             own,
             snapshots,
+            keys,
             stamps: Arc::clone(&stamps),
             views: views.clone(),
             heard: Heard::new(),
@@ -271,6 +276,10 @@ impl Consensus {
     }
 
     async fn propose_once(&self, command: Arc<Command>) -> Result<(u64, Outcome), TryError> {
+        if self.has_peers() && self.standing().has_lost_quorum() {
+            // What is taken now could be done much later, when nobody waits for it.
+            return Err(TryError::NotTaken);
+        }
         let again = (!self.is_alone()).then(|| Arc::clone(&command));
         let written = self.gather.write(Proposal(command)).await;
         let leader = match written.map_err(|_: Ended| TryError::Stopped)? {
@@ -473,8 +482,11 @@ pub(super) async fn hand_over(raft: &Raft<Types, Machine>) -> bool {
     }
     let own = *raft.node_id();
     let others = standing.members.iter().filter(|one| one.is_voter && one.raft_id != own);
-    // The one that is furthest takes the office soonest.
-    let Some(next) = others.max_by_key(|member| member.matched) else { return false };
+    // One that answers, and of these the one that is furthest: it takes the office soonest.
+    let rank = |one: &&MemberStatus| {
+        (one.silent_millis.is_some_and(|silent| silent < ANSWERED_LATELY_MS), one.matched)
+    };
+    let Some(next) = others.max_by_key(rank) else { return false };
     if raft.trigger().transfer_leader(next.raft_id).await.is_err() {
         return false;
     }

@@ -26,7 +26,7 @@ const KEEP_BYTES: u64 = 32 << 20;
 const KEEP_FEW: u64 = 1;
 /// Segments that a log may have before it is made short whatever it holds: each start takes a new one. More
 /// where a snapshot is due later.
-const SEGMENTS_MAX: usize = 4;
+const SEGMENTS_MAX: u64 = 4;
 /// How often the log's size is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -58,11 +58,15 @@ pub(super) async fn keep_house(house: House) {
         ticks.tick().await;
         let appended = log.appended_bytes();
         let every = snapshot_every(views.borrow().state.memory_bytes());
-        let more = usize::try_from((every - SNAPSHOT_EVERY_BYTES) / segment_bytes);
-        let is_long = log.segments() > SEGMENTS_MAX.saturating_add(more.unwrap_or(usize::MAX));
+        let more = (every - SNAPSHOT_EVERY_BYTES) / segment_bytes;
+        let segments = u64::try_from(log.segments()).unwrap_or(u64::MAX);
+        let is_long = segments > SEGMENTS_MAX.saturating_add(more);
         due |= appended.saturating_sub(at_last_snapshot) > every;
-        // Once for each time that it gets long: a snapshot that is there already is purged to below.
-        due |= is_long && !was_long;
+        // Once for each time that it gets long: a snapshot that is there already is purged to below. And again
+        // once as much has come behind it: writers may be quicker than one look.
+        let behind_snapshot = appended.saturating_sub(at_last_snapshot);
+        due |=
+            is_long && (!was_long || behind_snapshot > segment_bytes.saturating_mul(SEGMENTS_MAX));
         was_long = is_long;
         if due {
             if raft.trigger().snapshot().await.is_err() {

@@ -46,6 +46,31 @@ pub struct View {
 pub(in crate::raft) struct SnapshotFile {
     pub folder: Arc<dyn Folder>,
     pub name: String,
+    /// Where it came from another manager: removed once nobody may want to read it any more.
+    pub draft: Option<Arc<Draft>>,
+}
+
+/// A file that is removed with its last owner. Raft may still want to read what came in when the call that
+/// brought it is over.
+pub(in crate::raft) struct Draft {
+    folder: Arc<dyn Folder>,
+    name: String,
+}
+
+impl Draft {
+    pub(in crate::raft) fn new(folder: &Arc<dyn Folder>, name: String) -> Arc<Self> {
+        Arc::new(Self { folder: Arc::clone(folder), name })
+    }
+
+    pub(in crate::raft) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        self.folder.remove(&self.name).ok();
+    }
 }
 
 impl fmt::Debug for SnapshotFile {
@@ -114,7 +139,7 @@ impl Machine {
         if let Some(name) = newest {
             view = read_view(&name, shelf.folder.as_ref(), &shelf)?;
             let folder = Arc::clone(&shelf.folder);
-            snapshot = Some((view.meta(), SnapshotFile { folder, name }));
+            snapshot = Some((view.meta(), SnapshotFile { folder, name, draft: None }));
         }
         let events = Events::after(view.state.index());
         Ok(Self {
@@ -259,16 +284,16 @@ impl RaftStateMachine<Types> for Machine {
         meta: &SnapshotMeta,
         snapshot: SnapshotFile,
     ) -> Result<(), io::Error> {
-        let SnapshotFile { folder, name } = snapshot;
-        let view = read_view(&name, folder.as_ref(), &self.shelf).map_err(io::Error::other)?;
+        let SnapshotFile { folder, name: came_as, draft: _draft } = snapshot;
+        let view = read_view(&came_as, folder.as_ref(), &self.shelf).map_err(io::Error::other)?;
         if view.meta() != *meta {
             return Err(io::Error::other("the snapshot is not the one that was announced"));
         }
         let name = snapshot_name(&view);
         // In place, and on the disk, before anything relies on it.
-        folder::replace(self.shelf.folder.as_ref(), &name, &folder.read(&name)?)?;
+        folder::replace(self.shelf.folder.as_ref(), &name, &folder.read(&came_as)?)?;
         let folder = Arc::clone(&self.shelf.folder);
-        *lock(&self.newest) = Some((meta.clone(), SnapshotFile { folder, name }));
+        *lock(&self.newest) = Some((meta.clone(), SnapshotFile { folder, name, draft: None }));
         let index = view.state.index();
         self.published.send_replace(view);
         self.events.restart(index);
@@ -297,7 +322,7 @@ impl RaftSnapshotBuilder<Types> for Builder {
             .await
             .map_err(io::Error::other)??;
         let folder = Arc::clone(&self.shelf.folder);
-        let (meta, snapshot) = (self.view.meta(), SnapshotFile { folder, name });
+        let (meta, snapshot) = (self.view.meta(), SnapshotFile { folder, name, draft: None });
         *lock(&self.newest) = Some((meta.clone(), snapshot.clone()));
         Ok(Snapshot { meta, snapshot })
     }
@@ -321,7 +346,8 @@ pub(super) fn write_view(view: &View, shelf: &Shelf) -> io::Result<String> {
     shelf.audit.flush()?;
     let folder = Arc::clone(&shelf.folder);
     let ring = shelf.keys.ring();
-    let mut writer = SnapshotWriter::create(folder, &name, ring.newest(), shelf.cluster, salt)?;
+    let key = ring.in_use(view.state.epoch());
+    let mut writer = SnapshotWriter::create(folder, &name, key, shelf.cluster, salt)?;
     let start = stored::SnapshotStart {
         last: view.applied.as_ref().map(stored_id),
         membership_at: view.membership.log_id().as_ref().map(stored_id),

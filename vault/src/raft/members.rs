@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use openraft::async_runtime::{Instant, WatchReceiver};
-use openraft::error::{ClientWriteError, RaftError};
+use openraft::error::{ClientWriteError, Fatal, RaftError};
 use openraft::{Raft, ServerState};
 
 use super::machine::Machine;
 use super::types::{Member, Types};
+
+/// Milliseconds without an answer of a majority after which a leader takes nothing any more: several elections.
+const QUORUM_LOST_MS: u64 = 3_000;
 
 /// How Raft stands, as this manager sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub struct MemberStatus {
     pub node_id: String,
     pub addr: String,
     pub is_voter: bool,
+    /// Whether it votes only until the change that is under way is done.
+    pub is_going: bool,
     /// On the leader: the last entry that this manager is known to have on disk.
     pub matched: Option<u64>,
     /// On the leader: milliseconds since it last answered.
@@ -52,6 +57,11 @@ pub enum MemberChangeError {
 }
 
 impl Standing {
+    /// Whether this is a leader that no majority has answered for a while.
+    pub fn has_lost_quorum(&self) -> bool {
+        self.is_leader && self.millis_since_quorum.is_some_and(|millis| millis > QUORUM_LOST_MS)
+    }
+
     /// The leader as a member.
     pub fn leader_member(&self) -> Option<&MemberStatus> {
         let leader = self.leader?;
@@ -64,11 +74,27 @@ impl Standing {
     }
 }
 
+/// Returns once who takes part, as log and snapshot say, is shown by the metrics, too: a manager of several
+/// would take itself for a lone one until then.
+pub(super) async fn show(raft: &Raft<Types, Machine>) -> Result<(), Fatal<Types>> {
+    let known = raft
+        .with_raft_state(|state| state.membership_state.effective().membership().nodes().count())
+        .await?;
+    let mut metrics = raft.server_metrics();
+    while metrics.borrow_watched().membership_config.membership().nodes().count() < known {
+        if metrics.changed().await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn standing(raft: &Raft<Types, Machine>) -> Standing {
     // Copied at once: Raft's core waits while it is borrowed.
     let metrics = raft.metrics().borrow_watched().clone();
     let membership = metrics.membership_config.membership();
     let voters: BTreeSet<u64> = membership.voter_ids().collect();
+    let next = membership.get_joint_config().last().cloned().unwrap_or_default();
     let beat = metrics.heartbeat.clone().unwrap_or_default();
     let matched = metrics.replication.clone().unwrap_or_default();
     let members = membership.nodes().map(|(id, member)| MemberStatus {
@@ -76,6 +102,7 @@ pub(super) fn standing(raft: &Raft<Types, Machine>) -> Standing {
         node_id: member.node_id.clone(),
         addr: member.addr.clone(),
         is_voter: voters.contains(id),
+        is_going: voters.contains(id) && !next.contains(id),
         matched: matched.get(id).copied().flatten().map(|id| id.index()),
         silent_millis: beat
             .get(id)

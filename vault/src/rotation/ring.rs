@@ -1,6 +1,6 @@
 //! Data keys between managers: fetched by one that misses some, spread before a new one is used.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -10,7 +10,7 @@ use vault_core::seal::{Epoch, KEY_BYTES};
 use zeroize::Zeroizing;
 
 use crate::keys::KeyChangeError;
-use crate::manager::Manager;
+use crate::manager::{CallError, Manager};
 use crate::rpc;
 
 /// Data keys by epoch, on their way between managers.
@@ -25,6 +25,8 @@ pub(super) enum RingError {
     TooFew { kept: usize, voters: usize },
     #[error(transparent)]
     Keys(#[from] KeyChangeError),
+    #[error(transparent)]
+    Call(#[from] CallError),
 }
 
 const PATIENCE: Duration = Duration::from_millis(FORWARD_MS_MAX);
@@ -52,8 +54,12 @@ pub(super) async fn fetch(manager: &Manager) -> Result<(), RingError> {
 
 /// Has every manager in reach keep the keys of this one, a majority of the voters at least.
 pub(super) async fn spread(manager: &Manager) -> Result<(), RingError> {
-    let standing = manager.consensus().standing();
+    let mut standing = manager.consensus().standing();
     let own = manager.node_id().to_string();
+    // Not to one that was demoted and is not out of Raft yet.
+    let view = manager.read().await?;
+    let managers: BTreeSet<_> = view.state.managers().map(|node| node.id.to_string()).collect();
+    standing.members.retain(|member| managers.contains(&member.node_id));
     let voters = standing.members.iter().filter(|member| member.is_voter).count();
     let keys = manager.keys().carried();
     let calls =

@@ -69,8 +69,7 @@ impl NodePort {
             };
         }
         let (connections, waiting) = mpsc::channel(1);
-        let accepting = tokio::spawn(accept(self.listener, tls, connections));
-        let served = Server::builder()
+        let serving = Server::builder()
             .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX)
             .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
             .http2_max_header_list_size(HEADER_BYTES_MAX)
@@ -83,10 +82,12 @@ impl NodePort {
             .add_service(service!(ManagersServer, Arc::clone(&daemon)))
             .add_service(service!(CaServer, Arc::clone(&daemon)))
             .add_service(service!(NodeCaServer, daemon))
-            .serve_with_incoming_shutdown(ReceiverStream::new(waiting), stop)
-            .await;
-        accepting.abort();
-        served
+            .serve_with_incoming_shutdown(ReceiverStream::new(waiting), stop);
+        // In one task: when it goes, the port is free at once, for whoever joins again.
+        tokio::select! {
+            served = serving => served,
+            () = accept(self.listener, tls, connections) => Ok(()),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn screen(manager: &Manager) -> v1::StatusResponse {
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let facts = Facts {
         now_secs: clock::now().secs(),
-        has_leader: standing.leader.is_some(),
+        has_leader: standing.leader.is_some() && !standing.has_lost_quorum(),
         last_index: standing.last_index,
         managers: managers
             .iter()

@@ -1,5 +1,7 @@
 //! `Swarm`: founding a cluster, and what it is.
 
+use std::collections::BTreeSet;
+
 use proto::v1::swarm_server::Swarm;
 use proto::v1::{
     InitRequest, InitResponse, InspectSwarmRequest, InspectSwarmResponse, JoinRequest,
@@ -9,6 +11,7 @@ use proto::v1::{
 };
 use tonic::{Request, Response, Status};
 use vault_core::node::Role;
+use vault_core::seal::Epoch;
 use zeroize::Zeroizing;
 
 use super::{nodes, screen, status};
@@ -134,8 +137,9 @@ impl Swarm for Daemon {
         &self,
         _request: Request<RotateKeysRequest>,
     ) -> Result<Response<RotateKeysResponse>, Status> {
-        let (manager, view) = self.view().await.map_err(|error| status::of_call(&error))?;
+        let manager = self.manager().map_err(|error| status::of_call(&error))?;
         manager.rotate_keys().await.map_err(|error| status::of_call(&error.into()))?;
+        let view = manager.read().await.map_err(|error| status::of_call(&error.into()))?;
         let (status, index) = (Some(key_status(&manager, &view)), view.state.index());
         Ok(Response::new(RotateKeysResponse { status, index }))
     }
@@ -151,11 +155,17 @@ impl Swarm for Daemon {
 }
 
 fn key_status(manager: &Manager, view: &View) -> KeyStatus {
-    let ring = manager.keys().ring();
-    let newest = ring.newest().epoch;
+    let state = &view.state;
+    let (used, wanted) = (state.epoch(), state.wanted_epoch());
+    // A key that was made and never came into use is nothing to wait for; one that is to be made is.
+    let mut kept: BTreeSet<Epoch> =
+        manager.keys().ring().epochs().filter(|epoch| *epoch <= used).collect();
+    if wanted != state.oldest_epoch() {
+        kept.insert(wanted);
+    }
     KeyStatus {
-        epoch: newest.0,
-        values_left: view.state.sealed_before(newest),
-        epochs_kept: ring.epochs().map(|epoch| epoch.0).collect(),
+        epoch: wanted.max(used).0,
+        values_left: state.sealed_before(wanted.max(used)),
+        epochs_kept: kept.into_iter().map(|epoch| epoch.0).collect(),
     }
 }

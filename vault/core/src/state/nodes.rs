@@ -88,7 +88,10 @@ impl State {
         };
         let availability = update.availability.unwrap_or(node.availability);
         let labels = update.labels.unwrap_or_else(|| node.labels.clone());
-        self.change_node(stamp, Node { role, availability, labels, raft_id, ..node });
+        // Nobody hears of a former manager before it speaks as a worker.
+        let is_demoted = (node.role, role) == (Role::Manager, Role::Worker);
+        let status = if is_demoted { NodeStatus::Down } else { node.status };
+        self.change_node(stamp, Node { role, availability, labels, status, raft_id, ..node });
         self.workload_index = stamp.index;
         Ok(Outcome::Done)
     }

@@ -24,10 +24,12 @@ use super::wire;
 use crate::clock::Stamps;
 use crate::disk::folder::Folder;
 use crate::disk::log::Position;
+use crate::disk::snapshot;
 use crate::entropy;
+use crate::keys::Keys;
 use crate::peer::Proven;
 use crate::raft::codec::{self, CodecError};
-use crate::raft::machine::{DRAFT_SUFFIX, Machine, SnapshotFile, View};
+use crate::raft::machine::{DRAFT_SUFFIX, Draft, Machine, SnapshotFile, View};
 use crate::raft::types::{Proposal, Snapshot, Types, log_id};
 
 /// Appends of one stream that wait for Raft; the sender waits beyond.
@@ -63,6 +65,8 @@ pub struct Door {
     pub(in crate::raft) own: Envelope,
     /// Where a snapshot is put down while it comes in.
     pub(in crate::raft) snapshots: Arc<dyn Folder>,
+    /// A snapshot under a key that is not here is not taken before the key is.
+    pub(in crate::raft) keys: Arc<Keys>,
     /// The leader's time, for commands that were handed on.
     pub(in crate::raft) stamps: Arc<Stamps>,
     pub(in crate::raft) views: watch::Receiver<View>,
@@ -163,8 +167,13 @@ impl RaftCalls for Door {
         let (vote, meta) = wire::meta_from(head).map_err(garbled)?;
         let incoming = Incoming::new(&self.snapshots);
         incoming.fill(&mut pieces).await?;
-        let file =
-            SnapshotFile { folder: Arc::clone(&self.snapshots), name: incoming.name.clone() };
+        let epoch = snapshot::epoch_of(self.snapshots.as_ref(), incoming.0.name());
+        let epoch = epoch.map_err(|error| Status::internal(format!("snapshot: {error}")))?;
+        if !self.keys.has_or_misses(epoch) {
+            return Err(Status::unavailable(format!("no data key of epoch {} here yet", epoch.0)));
+        }
+        let (folder, name) = (Arc::clone(&self.snapshots), incoming.0.name().to_owned());
+        let file = SnapshotFile { folder, name, draft: Some(incoming.0) };
         let snapshot = Snapshot { meta, snapshot: file };
         let answer = self.raft.install_full_snapshot(vote, snapshot).await.map_err(ended)?;
         Ok(Response::new(v1::RaftSnapshotResponse { vote: Some(wire::vote_to(&answer.vote)) }))
@@ -249,20 +258,18 @@ async fn read_appends(
 }
 
 /// A snapshot that comes in: a draft, removed if it is not taken up.
-struct Incoming {
-    folder: Arc<dyn Folder>,
-    name: String,
-}
+struct Incoming(Arc<Draft>, Arc<dyn Folder>);
 
 impl Incoming {
     fn new(folder: &Arc<dyn Folder>) -> Self {
         let number = u64::from_le_bytes(entropy::random());
-        Self { folder: Arc::clone(folder), name: format!("incoming-{number:016x}{DRAFT_SUFFIX}") }
+        let name = format!("incoming-{number:016x}{DRAFT_SUFFIX}");
+        Self(Draft::new(folder, name), Arc::clone(folder))
     }
 
     async fn fill(&self, pieces: &mut Streaming<v1::RaftSnapshotPiece>) -> Result<(), Status> {
         let failed = |error: std::io::Error| Status::internal(format!("snapshot: {error}"));
-        let file = self.folder.create(&self.name).map_err(failed)?;
+        let file = self.1.create(self.0.name()).map_err(failed)?;
         let mut length = 0_u64;
         while let Some(piece) = pieces.message().await? {
             let Some(v1::raft_snapshot_piece::Piece::Bytes(bytes)) = piece.piece else {
@@ -279,12 +286,5 @@ impl Incoming {
             length = next;
         }
         Ok(())
-    }
-}
-
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        // Once taken up, it stands under another name.
-        self.folder.remove(&self.name).ok();
     }
 }

@@ -113,6 +113,8 @@ fn a_manager_is_demoted_before_it_is_removed_and_a_ready_node_goes_only_by_force
     let refused = state.run(60, at(30, remove(true)));
     assert_eq!(refused, Outcome::Refused(Refusal::NodeIsManager { id: node_id(3) }));
     state.run(61, at(31, Action::UpdateNode(change(3, Role::Worker))));
+    assert_eq!(state.node(node_id(3)).unwrap().status, NodeStatus::Down, "nobody hears of it");
+    state.run(62, at(31, Action::ReportNodes(vec![(node_id(3), NodeStatus::Ready)])));
     let refused = state.run(62, at(32, remove(false)));
     assert_eq!(refused, Outcome::Refused(Refusal::NodeIsNotDown { id: node_id(3) }));
     assert_eq!(state.run(63, at(33, remove(true))), Outcome::Done);

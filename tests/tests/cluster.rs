@@ -1,0 +1,15 @@
+//! Several managers as real processes: joining, any manager takes any request, managers that are killed,
+//! stopped, demoted, away, and keys that change meanwhile.
+
+#[path = "cluster/away.rs"]
+mod away;
+#[path = "cluster/joining.rs"]
+mod joining;
+#[path = "cluster/keys.rs"]
+mod keys;
+#[path = "cluster/leaders.rs"]
+mod leaders;
+#[path = "cluster/members.rs"]
+mod members;
+#[path = "cluster/serving.rs"]
+mod serving;

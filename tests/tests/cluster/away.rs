@@ -1,0 +1,72 @@
+//! Managers that were away while the log went on without them.
+
+use tests::cluster::{form, leader, nodes, status, wait_for_newer_key};
+use tests::{Daemon, Node, wait_until};
+
+/// Small files of the log: a snapshot is due, and what is behind it goes, after some hundred KiB.
+const SEGMENT: u32 = 65_536;
+
+fn snapshot_index(node: &Node) -> u64 {
+    status(node).unwrap()["SnapshotIndex"].as_u64().unwrap()
+}
+
+fn applied(node: &Node) -> u64 {
+    status(node).unwrap()["AppliedIndex"].as_u64().unwrap()
+}
+
+/// Writes until the snapshots of these have passed an index and the log behind them is gone.
+pub(crate) fn write_past(nodes: &[&Node], index: u64) {
+    let value = vec![b'x'; 60_000];
+    let mut count = 0;
+    while nodes.iter().any(|node| snapshot_index(node) <= index + 8) {
+        nodes[0].coffer_reading(&["secret", "create", &format!("big-{count}"), "-"], &value).said();
+        count += 1;
+        assert!(count < 200, "the log gets long and no snapshot comes");
+    }
+}
+
+#[test]
+fn a_manager_that_was_away_while_the_log_was_purged_gets_a_snapshot() {
+    let test = "a_manager_that_was_away_while_the_log_was_purged_gets_a_snapshot";
+    let Some(nodes) = nodes::<3>(test) else { return };
+    let nodes = nodes.map(|node| node.with_log_segments_of(SEGMENT));
+    let mut daemons: Vec<_> = form(&nodes).into_iter().map(Some).collect();
+    let away = (leader(&nodes.each_ref()) + 1) % 3;
+    daemons[away].take().unwrap().kill();
+    let here = [(away + 1) % 3, (away + 2) % 3];
+    let before = applied(&nodes[here[0]]);
+    write_past(&here.map(|one| &nodes[one]), before);
+    daemons[away] = Some(nodes[away].start());
+    let names = |node: &Node| node.coffer(&["secret", "ls", "--format", "{{.Name}}"]).said();
+    assert_eq!(names(&nodes[away]), names(&nodes[here[0]]));
+    assert!(snapshot_index(&nodes[away]) > before, "it was brought up by a snapshot");
+    nodes[away].secret("after", b"value");
+    // And what it took lasts.
+    daemons[away].take().unwrap().kill();
+    daemons[away] = Some(nodes[away].start());
+    assert_eq!(names(&nodes[away]), names(&nodes[here[1]]));
+}
+
+/// The snapshot that it gets is sealed under a key that it has never seen.
+#[test]
+fn a_manager_that_missed_a_key_rotation_and_the_log_comes_back() {
+    let test = "a_manager_that_missed_a_key_rotation_and_the_log_comes_back";
+    let Some(nodes) = nodes::<3>(test) else { return };
+    let nodes = nodes.map(|node| node.with_log_segments_of(SEGMENT));
+    let mut daemons: Vec<_> = form(&nodes).into_iter().map(Some).collect();
+    nodes[0].coffer_reading(&["config", "create", "c", "-"], b"shown").said();
+    let away = (leader(&nodes.each_ref()) + 1) % 3;
+    daemons[away].take().unwrap().kill();
+    let here = [(away + 1) % 3, (away + 2) % 3];
+    let (one, other) = (&nodes[here[0]], &nodes[here[1]]);
+    let before = applied(one);
+    one.coffer(&["swarm", "rotate-keys"]).said();
+    let newer = wait_for_newer_key(&[one, other], 1);
+    write_past(&[one, other], before);
+    daemons[away] = Some(nodes[away].start());
+    let shown =
+        |node: &Node| node.coffer(&["config", "inspect", "--format", "{{.Spec.Data}}", "c"]).stdout;
+    wait_until("it opens what is sealed under the new key", || shown(&nodes[away]) == "c2hvd24=\n");
+    assert_eq!(wait_for_newer_key(&nodes.each_ref(), 1), newer);
+    daemons.into_iter().flatten().for_each(Daemon::end);
+}
