@@ -6,11 +6,10 @@ use openraft::async_runtime::{Instant, WatchReceiver};
 use openraft::error::{ClientWriteError, Fatal, RaftError};
 use openraft::{Raft, ServerState};
 
+use vault_core::limits::LEADER_SILENT_MS;
+
 use super::machine::Machine;
 use super::types::{Member, Types};
-
-/// Milliseconds without an answer of a majority after which a leader takes nothing any more: several elections.
-const QUORUM_LOST_MS: u64 = 3_000;
 
 /// How Raft stands, as this manager sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,7 +58,7 @@ pub enum MemberChangeError {
 impl Standing {
     /// Whether this is a leader that no majority has answered for a while.
     pub fn has_lost_quorum(&self) -> bool {
-        self.is_leader && self.millis_since_quorum.is_some_and(|millis| millis > QUORUM_LOST_MS)
+        self.is_leader && self.millis_since_quorum.is_some_and(|millis| millis >= LEADER_SILENT_MS)
     }
 
     /// The leader as a member.
