@@ -509,6 +509,9 @@ fn config(cluster: &ClusterId) -> Result<Config, String> {
         election_timeout_max: 800,
         install_snapshot_timeout: 120_000,
         enable_pre_vote: Some(true),
+        // A leader that starts again may have sent entries to others that its own disk does not have: in
+        // the same term it would write others under their numbers.
+        enable_leader_restore: Some(false),
         // Without it, one manager that is still reached keeps a leader without a majority alive for it.
         quorum_loss_probe_interval: Some(1_600),
         max_payload_entries: 4_096,
