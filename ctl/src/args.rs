@@ -89,6 +89,9 @@ pub(crate) enum SwarmCommand {
         /// Do not ask
         #[arg(short, long)]
         yes: bool,
+        /// Lock managers: after a restart each needs the unlock key
+        #[arg(long)]
+        autolock: bool,
     },
     /// Join a swarm as a node
     #[command(after_help = "Example:\n  coffer swarm join --token SWMTKN-1-... 10.0.0.1:2377")]
@@ -113,6 +116,28 @@ pub(crate) enum SwarmCommand {
         #[arg(short, long)]
         force: bool,
     },
+    /// Change what holds for the whole swarm
+    #[command(arg_required_else_help = true)]
+    #[command(after_help = "Example:\n  coffer swarm update --autolock=true")]
+    Update {
+        /// Lock managers: after a restart each needs the unlock key
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+        #[arg(default_missing_value = "true")]
+        autolock: Option<bool>,
+    },
+    /// Show the key that managers are unlocked with
+    #[command(after_help = "Example:\n  coffer swarm unlock-key --rotate")]
+    UnlockKey {
+        /// Only display the key
+        #[arg(short, long)]
+        quiet: bool,
+        /// Make the key anew: the old one opens only managers that were away meanwhile
+        #[arg(long)]
+        rotate: bool,
+    },
+    /// Unlock this node's manager: asks for the key, or reads it from standard input
+    #[command(after_help = "Example:\n  coffer swarm unlock")]
+    Unlock,
     /// Make a new data key and seal all values anew under it
     #[command(after_help = "Example:\n  coffer swarm rotate-keys")]
     RotateKeys {

@@ -25,10 +25,12 @@ use tonic::Status;
 use tonic::transport::Channel;
 use tonic::transport::Endpoint;
 use tonic::transport::Uri;
+use zeroize::Zeroizing;
 
 use crate::host::Host;
 use crate::human::os_error;
 use crate::limits::CALL_DEADLINE;
+use crate::limits::JOIN_DEADLINE;
 use crate::limits::REQUEST_BYTES_MAX;
 use crate::limits::VERIFY_DEADLINE;
 use crate::objects::AuditReport;
@@ -70,6 +72,8 @@ pub(crate) enum Refusal {
     Absence,
     /// What was asked for is no longer, or not yet, remembered.
     OutOfRange,
+    /// Things are not as the call needs them.
+    Precondition,
     Other,
 }
 
@@ -129,16 +133,20 @@ impl Client {
         }
     }
 
-    pub(crate) async fn init(&self, advertise_addr: String) -> Result<Initialized, CallError> {
-        let answer = self
-            .ask(
-                self.swarm().init(v1::InitRequest { advertise_addr, ..v1::InitRequest::default() }),
-            )
-            .await?;
+    pub(crate) async fn init(
+        &self,
+        advertise_addr: String,
+        autolock: bool,
+    ) -> Result<Initialized, CallError> {
+        let request = v1::InitRequest { advertise_addr, autolock, force_new_cluster: false };
+        let answer = self.ask(self.swarm().init(request)).await?;
         Ok(Initialized {
             node_id: filled(answer.node_id, "the node's ID")?,
             worker_token: filled(answer.worker_token, "the worker token")?,
             address: filled(answer.advertise_addr, "the manager's address")?,
+            unlock_key: autolock
+                .then(|| filled(answer.unlock_key, "the unlock key").map(Zeroizing::new))
+                .transpose()?,
         })
     }
 
@@ -166,6 +174,41 @@ impl Client {
     pub(crate) async fn key_status(&self) -> Result<KeyStatus, CallError> {
         let answer = self.ask(self.swarm().key_status(v1::KeyStatusRequest {})).await?;
         convert::key_status(answer.status)
+    }
+
+    /// Turns autolock on or off; gives the unlock key if this turned it on.
+    pub(crate) async fn set_autolock(
+        &self,
+        autolock: bool,
+    ) -> Result<Option<Zeroizing<String>>, CallError> {
+        let request = v1::UpdateSwarmRequest { autolock: Some(autolock) };
+        let key = self.ask(self.swarm().update(request)).await?.unlock_key;
+        Ok((!key.is_empty()).then(|| Zeroizing::new(key)))
+    }
+
+    /// Has the daemon's disk follow at once. Gives whether the audit stays partly under an earlier key.
+    pub(crate) async fn await_lock(&self) -> Result<bool, CallError> {
+        let mut swarm = self.swarm();
+        let call = swarm.await_lock(v1::AwaitLockRequest {});
+        Ok(self.ask_within(JOIN_DEADLINE, call).await?.old_audit)
+    }
+
+    /// The unlock key, made anew first if asked to; nothing while autolock is off.
+    pub(crate) async fn unlock_key(
+        &self,
+        rotate: bool,
+    ) -> Result<Option<Zeroizing<String>>, CallError> {
+        let request = v1::UnlockKeyRequest { rotate };
+        let key = self.ask(self.swarm().unlock_key(request)).await?.unlock_key;
+        Ok((!key.is_empty()).then(|| Zeroizing::new(key)))
+    }
+
+    /// Unlocks the daemon's disk.
+    pub(crate) async fn unlock(&self, key: &str) -> Result<(), CallError> {
+        let request = v1::UnlockRequest { unlock_key: key.to_owned() };
+        let mut swarm = self.swarm();
+        self.ask_within(JOIN_DEADLINE, swarm.unlock(request)).await?;
+        Ok(())
     }
 
     /// Has the daemon read all its records.
@@ -208,6 +251,7 @@ fn translate(host: &Host, status: &Status) -> CallError {
     let refusal = match status.code() {
         Code::NotFound | Code::InvalidArgument => Refusal::Absence,
         Code::OutOfRange => Refusal::OutOfRange,
+        Code::FailedPrecondition => Refusal::Precondition,
         _ => Refusal::Other,
     };
     CallError::Refused { message, refusal }

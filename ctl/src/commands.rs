@@ -5,6 +5,7 @@ pub(crate) mod converge;
 pub(crate) mod dev;
 pub(crate) mod events;
 pub(crate) mod keys;
+pub(crate) mod lock;
 pub(crate) mod logs;
 pub(crate) mod node;
 pub(crate) mod service;
@@ -46,8 +47,8 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
 
 async fn swarm_command(host: &Host, command: SwarmCommand) -> Result<(), Failure> {
     match command {
-        SwarmCommand::Init { advertise_addr, force_new_cluster: false, .. } => {
-            swarm::init(host, advertise_addr).await
+        SwarmCommand::Init { advertise_addr, autolock, force_new_cluster: false, .. } => {
+            swarm::init(host, advertise_addr, autolock).await
         }
         SwarmCommand::Init { yes, .. } => swarm::force_new_cluster(host, yes).await,
         SwarmCommand::Join(args) => swarm::join(host, args).await,
@@ -55,6 +56,9 @@ async fn swarm_command(host: &Host, command: SwarmCommand) -> Result<(), Failure
         SwarmCommand::JoinToken { quiet, rotate, role } => {
             swarm::join_token(host, &role, rotate, quiet).await
         }
+        SwarmCommand::Update { autolock } => lock::update(host, autolock).await,
+        SwarmCommand::UnlockKey { quiet, rotate } => lock::unlock_key(host, rotate, quiet).await,
+        SwarmCommand::Unlock => lock::unlock(host).await,
         SwarmCommand::RotateKeys { detach } => keys::rotate(host, detach).await,
     }
 }

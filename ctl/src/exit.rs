@@ -11,6 +11,7 @@ use crate::client::CallError;
 use crate::commands::audit::AuditError;
 use crate::commands::dev::DevError;
 use crate::commands::events::EventsError;
+use crate::commands::lock::LockError;
 use crate::commands::node::NodeError;
 use crate::commands::status::StatusError;
 use crate::commands::swarm::SwarmError;
@@ -50,6 +51,8 @@ pub(crate) enum Failure {
     Audit(#[from] AuditError),
     #[error(transparent)]
     Swarm(#[from] SwarmError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
     #[error(transparent)]
     Status(#[from] StatusError),
     #[error(transparent)]
@@ -107,6 +110,7 @@ pub(crate) fn report(result: Result<(), Failure>) -> ExitCode {
         | Failure::Events(_)
         | Failure::Audit(_)
         | Failure::Swarm(_)
+        | Failure::Lock(_)
         | Failure::Target(_)
         | Failure::SecretNotFound(_)
         | Failure::Dev(_)

@@ -3,9 +3,11 @@
 //! Nothing here knows the wire. Times are nanoseconds since 1970 in UTC.
 
 use std::collections::BTreeMap;
+
 use std::fmt;
 use std::num::NonZeroU32;
 use std::num::NonZeroU64;
+use zeroize::Zeroizing;
 
 use crate::limits::CONFIG_BYTES_MAX;
 use crate::limits::SECRET_BYTES_MAX;
@@ -17,6 +19,7 @@ pub(crate) struct Initialized {
     pub(crate) node_id: String,
     pub(crate) worker_token: String,
     pub(crate) address: String,
+    pub(crate) unlock_key: Option<Zeroizing<String>>,
 }
 
 /// The two standing tokens, and where a node joins.
@@ -55,6 +58,9 @@ pub(crate) struct Status {
     pub(crate) configs: u64,
     pub(crate) services: u64,
     pub(crate) nodes: u64,
+    /// Nothing else is known then.
+    pub(crate) is_locked: bool,
+    pub(crate) has_autolock: bool,
 }
 
 /// One manager in it.

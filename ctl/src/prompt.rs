@@ -39,6 +39,11 @@ pub(crate) fn ask_twice(secret: &str) -> Result<Zeroizing<Vec<u8>>, PromptError>
     if first == second { Ok(first) } else { Err(PromptError::Different) }
 }
 
+/// Asks once, for what is checked by whoever gets it.
+pub(crate) fn ask_once(text: &str) -> Result<Zeroizing<Vec<u8>>, PromptError> {
+    ask(&QuietTerminal::enter()?, text)
+}
+
 fn ask(quiet: &QuietTerminal, text: &str) -> Result<Zeroizing<Vec<u8>>, PromptError> {
     out::prompt(text);
     let line = read_line(Keys(&quiet.stdin));

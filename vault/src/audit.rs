@@ -21,7 +21,7 @@ use vault_core::request::RequestId;
 use vault_core::time::Timestamp;
 
 use crate::disk::folder::Folder;
-use crate::disk::log::{self, Chance, Fault, LogError, LogKey, Position};
+use crate::disk::log::{self, Chance, Fault, LogError, LogKey, LogReader, Position, Renewal};
 use crate::disk::watch::Pulse;
 use crate::entropy;
 
@@ -58,6 +58,8 @@ struct Shared {
     /// Log entries up to this index are recorded already.
     exported: u64,
     pulse: Pulse,
+    renewal: Renewal,
+    reader: LogReader,
     folder: Arc<dyn Folder>,
     key: LogKey,
 }
@@ -105,7 +107,7 @@ impl Audit {
         let (recovered, writer) = opened?;
         let last = recovered.entries.back().map(|(position, _)| *position);
         let last = last.or(recovered.purged).map_or(0, number_at);
-        let pulse = writer.pulse();
+        let (pulse, renewal, reader) = (writer.pulse(), writer.renewal(), writer.reader());
         let waiting = Arc::new(Waiting::new(last, tail));
         let keeper = Keeper { writer, waiting: Arc::clone(&waiting) };
         let run = move || keeper.run();
@@ -116,12 +118,25 @@ impl Audit {
             source,
         })?;
         let thread = Some(thread);
-        Ok(Self(Some(Arc::new(Shared { waiting, thread, exported, pulse, folder, key }))))
+        let shared = Shared { waiting, thread, exported, pulse, renewal, reader, folder, key };
+        Ok(Self(Some(Arc::new(shared))))
     }
 
     /// Whether its writer is at the disk.
     pub fn pulse(&self) -> Option<Pulse> {
         self.0.as_ref().map(|shared| shared.pulse.clone())
+    }
+
+    /// What comes next stands under the newest disk key.
+    pub fn renew(&self) {
+        if let Some(shared) = &self.0 {
+            shared.renewal.order();
+        }
+    }
+
+    /// The oldest disk key that any of its files is under.
+    pub fn oldest_disk_key(&self) -> Option<usize> {
+        self.0.as_ref()?.reader.oldest_generation()
     }
 
     /// Records applied commands, each once: entries that are applied again after a restart are known.

@@ -1,6 +1,7 @@
 //! The daemon of this node: in no cluster at first, a manager from `swarm init` on.
 
 mod leave;
+mod locked;
 mod nodes;
 
 use std::net::SocketAddr;
@@ -18,15 +19,19 @@ use vault_core::feature::Level;
 use vault_core::id::NodeId;
 use vault_core::node::Availability;
 use vault_core::seal::Kind;
+use vault_core::unlock::UnlockKey;
 use zeroize::Zeroizing;
 
 use crate::address::{self, AddressError};
 use crate::agent::{self, Delivery, Logs, Setup};
+use crate::disk::diskkey::DiskKeyError;
 use crate::join::{self, JoinError, Joining};
-use crate::manager::{self, FoundError, Founding, Limits, Manager, ManagerError, ValueError};
+use crate::manager::{
+    self, FoundError, Founding, Limits, LockingError, Manager, ManagerError, ValueError,
+};
 use crate::raft::View;
 use crate::rpc::NodePort;
-use crate::{level, roster, rotation, scheduler};
+use crate::{level, lock, roster, rotation, scheduler};
 
 /// How long a join waits for its vote. Swarm's time.
 const JOIN_PATIENCE: Duration = Duration::from_secs(20);
@@ -51,6 +56,11 @@ pub enum CallError {
         "This node is not a swarm manager. Use \"coffer swarm init\" or \"coffer swarm join\" to connect this node to swarm and try again."
     )]
     NotInACluster,
+    /// Swarm's text.
+    #[error(
+        "Swarm is encrypted and needs to be unlocked before it can be used. Please use \"coffer swarm unlock\" to unlock it."
+    )]
+    Locked,
     #[error(transparent)]
     Manager(#[from] manager::CallError),
     #[error("a value of the cluster does not open: {0}")]
@@ -72,6 +82,8 @@ pub enum InitError {
     Join(#[from] JoinError),
     #[error(transparent)]
     Call(#[from] CallError),
+    #[error(transparent)]
+    Locking(#[from] LockingError),
 }
 
 /// Why no new cluster was forced.
@@ -79,6 +91,8 @@ pub enum InitError {
 pub enum ForceError {
     #[error("this node holds no cluster: there is nothing to make a new one of")]
     NotInACluster,
+    #[error("{}", CallError::Locked)]
+    Locked,
     #[error("cannot listen on the node port again")]
     Port(#[source] std::io::Error),
     #[error(transparent)]
@@ -99,6 +113,8 @@ pub struct Tokens {
 pub struct Founded {
     pub node_id: NodeId,
     pub tokens: Tokens,
+    /// With autolock.
+    pub unlock_key: Option<UnlockKey>,
 }
 
 /// Where this node stands in the cluster.
@@ -109,6 +125,7 @@ pub struct Own {
 }
 
 pub use leave::LeaveError;
+pub use locked::UnlockError;
 pub use nodes::NodeChange;
 
 /// The daemon.
@@ -119,6 +136,7 @@ pub struct Daemon {
     delivery: Arc<Delivery>,
     logs: Logs,
     manager: RwLock<Option<Arc<Manager>>>,
+    locked: locked::LockedNode,
     /// What runs while this node is one of a cluster.
     running: Mutex<Option<Running>>,
     /// Held while a cluster is founded: the second caller waits and is then refused.
@@ -135,25 +153,40 @@ struct Running {
 impl Daemon {
     /// Takes up what this node belonged to.
     pub async fn start(config: Config, delivery: Delivery) -> Result<Arc<Self>, ManagerError> {
-        let found = Manager::open(&config.state_dir, config.limits.clone()).await?;
+        let (found, is_locked) = match Manager::open(&config.state_dir, config.limits.clone()).await
+        {
+            Err(ManagerError::DiskKey(DiskKeyError::Locked)) => (None, true),
+            opened => (opened?, false),
+        };
+        if is_locked {
+            tracing::warn!(
+                "this manager is locked: it serves nothing but its unlocking. Use: coffer swarm unlock"
+            );
+        }
         let daemon = Arc::new_cyclic(|own| Self {
             own: Weak::clone(own),
             config,
             delivery: Arc::new(delivery),
             logs: Logs::default(),
             manager: RwLock::new(None),
+            locked: locked::LockedNode::new(is_locked),
             founding: Mutex::new(()),
             running: Mutex::new(None),
         });
         if let Some(manager) = found {
             let port = NodePort::bind(daemon.config.listen).await;
             let port = port.map_err(|source| ManagerError::Io { file: "node port", source })?;
-            if let Err(error) = manager.consensus().lead_if_alone().await {
-                tracing::warn!(%error, "consensus is not there yet");
-            }
-            daemon.take_up(Arc::new(manager), port).await;
+            daemon.take_up_found(manager, port).await;
         }
         Ok(daemon)
+    }
+
+    /// Takes up what was found on the disk.
+    async fn take_up_found(&self, manager: Manager, port: NodePort) {
+        if let Err(error) = manager.consensus().lead_if_alone().await {
+            tracing::warn!(%error, "consensus is not there yet");
+        }
+        self.take_up(Arc::new(manager), port).await;
     }
 
     /// From here on this node is a manager: it serves, schedules and runs tasks.
@@ -172,6 +205,7 @@ impl Daemon {
         tokio::spawn(scheduler::schedule(Arc::clone(&manager)));
         tokio::spawn(level::follow_members(Arc::clone(&manager)));
         tokio::spawn(rotation::keep_keys(Arc::clone(&manager)));
+        tokio::spawn(lock::keep_lock(Arc::clone(&manager)));
         tokio::spawn(roster::keep_roster(Arc::clone(&manager)));
         tokio::spawn(roster::announce(Arc::clone(&manager), own_place(String::new())));
         let stop = watch::Sender::new(false);
@@ -196,7 +230,18 @@ impl Daemon {
     /// The manager that this node is.
     pub fn manager(&self) -> Result<Arc<Manager>, CallError> {
         let manager = self.manager.read().unwrap_or_else(PoisonError::into_inner);
-        manager.clone().ok_or(CallError::NotInACluster)
+        manager.clone().ok_or_else(|| {
+            if self.locked.is_locked() { CallError::Locked } else { CallError::NotInACluster }
+        })
+    }
+
+    /// Refuses where there is a cluster already, be it locked.
+    fn refuse_second(&self) -> Result<(), InitError> {
+        match self.manager() {
+            Ok(_) => Err(InitError::Exists),
+            Err(CallError::Locked) => Err(CallError::Locked.into()),
+            Err(_) => Ok(()),
+        }
     }
 
     /// A view that reflects everything acknowledged before this call.
@@ -212,35 +257,39 @@ impl Daemon {
     }
 
     /// Founds a cluster with this node as its first manager.
-    pub async fn init(&self, advertise: &str) -> Result<Founded, InitError> {
+    pub async fn init(&self, advertise: &str, autolock: bool) -> Result<Founded, InitError> {
         let _alone = self.founding.lock().await;
-        if self.manager().is_ok() {
-            return Err(InitError::Exists);
-        }
+        self.refuse_second()?;
         let (port, addr) = self.node_port(advertise).await?;
-        let founding = Founding { hostname: hostname(), addr };
+        let founding = Founding { hostname: hostname(), addr, autolock };
         let manager = Arc::new(
             manager::found(&self.config.state_dir, founding, self.config.limits.clone()).await?,
         );
         let node_id = manager.node_id();
         tracing::info!(node = %node_id, "cluster founded");
-        self.take_up(manager, port).await;
-        Ok(Founded { node_id, tokens: self.join_tokens().await? })
+        self.take_up(Arc::clone(&manager), port).await;
+        let unlock_key = manager.locked_under().await?.map(|locked| locked.key);
+        Ok(Founded { node_id, tokens: self.join_tokens().await?, unlock_key })
     }
 
     /// Makes a cluster of what this manager holds. Without it the old one goes on as it was.
     pub async fn force_new_cluster(&self) -> Result<manager::Found, ForceError> {
         let _alone = self.founding.lock().await;
-        if self.manager().is_err() {
-            return Err(ForceError::NotInACluster);
-        }
+        let manager = self.manager().map_err(|error| match error {
+            // Unlocking waits for nobody, so it can come first.
+            CallError::Locked => ForceError::Locked,
+            _ => ForceError::NotInACluster,
+        })?;
+        let unlock = manager.locking().disk_key.unlock_key();
+        drop(manager);
         self.wind_down().await;
         let limits = || self.config.limits.clone();
-        let forced = manager::stand_alone(&self.config.state_dir, limits()).await;
+        let forced = manager::stand_alone(&self.config.state_dir, unlock.as_ref(), limits()).await;
         let (manager, found) = match forced {
             Ok((manager, found)) => (manager, Ok(found)),
             Err(error) => {
-                let again = Manager::open(&self.config.state_dir, limits()).await?;
+                let again =
+                    Manager::open_with(&self.config.state_dir, unlock.as_ref(), limits()).await?;
                 (again.ok_or(ForceError::NotInACluster)?, Err(error.into()))
             }
         };
@@ -259,9 +308,7 @@ impl Daemon {
         advertise: &str,
     ) -> Result<bool, InitError> {
         let _alone = self.founding.lock().await;
-        if self.manager().is_ok() {
-            return Err(InitError::Exists);
-        }
+        self.refuse_second()?;
         let (port, addr) = self.node_port(advertise).await?;
         let place = own_place(addr);
         let joining = Joining { remote, token, availability, place };

@@ -121,7 +121,8 @@ async fn make(state_dir: &Path, joining: Joining, limits: Limits) -> Result<Mana
     let config = tls::Tls::new(&credentials)?.client();
     let channel = dial(config, addr, MANAGER_NAME).await?;
     let admitted = rpc::peers::admit(channel.clone(), &joining.place).await?;
-    let keys = rpc::peers::keyring_over(channel).await?;
+    let keys = rpc::peers::keyring_over(channel.clone()).await?;
+    let locked = rpc::ca::unlock_key(channel).await?;
     let keyring = Keyring::from_keys(&keys)?.ok_or(JoinError::Answer("no data keys"))?;
     let membership = Membership {
         cluster: admitted.cluster,
@@ -131,7 +132,10 @@ async fn make(state_dir: &Path, joining: Joining, limits: Limits) -> Result<Mana
     };
     let home = RealFolder::open(state_dir)?;
     let folder = home.folder(DRAFT)?;
-    let disk_key = DiskKey::filled(entropy::fill)?;
+    let disk_key = match locked {
+        Some(locked) => DiskKey::locked(entropy::fill, &locked.key, locked.version)?,
+        None => DiskKey::filled(entropy::fill)?,
+    };
     let files = Files { folder, disk_key, keyring, membership, credentials };
     files.write()?;
     let manager = Manager::start(files, limits).await?;

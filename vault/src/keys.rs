@@ -9,7 +9,7 @@ use vault_memory::GuardError;
 use zeroize::Zeroizing;
 
 use crate::disk::diskkey::DiskKey;
-use crate::disk::folder::{Folder, replace};
+use crate::disk::folder::{Folder, replace, replace_and_wipe};
 use crate::disk::keyring::{self, Keyring};
 use crate::entropy;
 use crate::rotation::Carried;
@@ -114,6 +114,13 @@ impl Keys {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let ring = self.ring().without_before(epoch);
         self.keep(ring)
+    }
+
+    /// Writes the keyring anew, under the newest disk key.
+    pub fn write_again(&self) -> Result<(), KeyChangeError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = self.ring().to_file(self.disk_key.expose(), &self.context, entropy::random());
+        Ok(replace_and_wipe(self.folder.as_ref(), keyring::NAME, &file)?)
     }
 
     fn keep(&self, ring: Keyring) -> Result<(), KeyChangeError> {

@@ -73,7 +73,8 @@ mod tests {
     #[tokio::test]
     async fn a_program_that_cannot_follow_does_not_start_and_says_which_version_can() {
         let folder = testing::folder();
-        let founding = Founding { hostname: "h".into(), addr: "192.0.2.1:2377".into() };
+        let founding =
+            Founding { hostname: "h".into(), addr: "192.0.2.1:2377".into(), autolock: false };
         let manager = found(folder.path(), founding, limits(folder.path())).await.unwrap();
         raise(&manager, &[Level::FIRST], "0.1.0").await.unwrap();
         let view = manager.read().await.unwrap();

@@ -16,6 +16,7 @@ pub mod home;
 pub mod join;
 pub mod keys;
 mod level;
+pub mod lock;
 mod logging;
 pub mod manager;
 pub mod notify;

@@ -5,6 +5,7 @@ mod admission;
 mod alone;
 mod files;
 mod found;
+mod locking;
 
 use std::io;
 use std::path::Path;
@@ -26,6 +27,7 @@ use vault_core::seal::{
 use vault_core::service::ServiceSpec;
 use vault_core::state::State;
 use vault_core::time::Timestamp;
+use vault_core::unlock::UnlockKey;
 use vault_core::versioned::{Class, Version, VersionLabel, VersionLimit, VersionRef, Versioned};
 use vault_memory::{GuardError, Guarded};
 
@@ -40,6 +42,7 @@ use crate::disk::watch::Patience;
 use crate::entropy;
 use crate::home::HomeError;
 use crate::keys::{KeyChangeError, Keys};
+use crate::lock::Locking;
 use crate::raft::{Consensus, ProposeError, Start, StartError, View};
 use crate::space::{RESERVE_BYTES, Space};
 use crate::tls::{Dialer, Tls, TlsError};
@@ -48,6 +51,7 @@ pub use admission::{AdmitError, IssueError};
 pub use alone::{AloneError, Found, stand_alone};
 pub use files::Files;
 pub use found::{DRAFT, FoundError, Founding, found, remove_draft};
+pub use locking::{Locked, LockingError};
 
 /// The folder of a cluster's files inside the state directory.
 pub const CLUSTER: &str = "cluster";
@@ -169,6 +173,7 @@ pub struct Manager {
     tls: Arc<Tls>,
     dialer: Arc<Dialer>,
     audit: Audit,
+    locking: Locking,
     space: Space,
     memory_budget: u64,
 }
@@ -176,11 +181,20 @@ pub struct Manager {
 impl Manager {
     /// Opens the files of the cluster that this node belongs to; `None` if it belongs to none.
     pub async fn open(state_dir: &Path, limits: Limits) -> Result<Option<Self>, ManagerError> {
+        Self::open_with(state_dir, None, limits).await
+    }
+
+    /// The same for a disk that may be locked. Nothing here waits for another manager.
+    pub async fn open_with(
+        state_dir: &Path,
+        unlock: Option<&UnlockKey>,
+        limits: Limits,
+    ) -> Result<Option<Self>, ManagerError> {
         let path = state_dir.join(CLUSTER);
         if !path.exists() {
             return Ok(None);
         }
-        let files = Files::read(&path)?;
+        let files = Files::read(&path, unlock)?;
         let manager = Self::start(files, limits).await?;
         if let Some(torn) = manager.consensus.torn_tail() {
             tracing::warn!(
@@ -216,6 +230,7 @@ impl Manager {
         };
         let fault = Box::new(|fault| crate::end::after_disk_fault(&fault));
         let audit = Audit::open(audit_place, audit_key, fault).map_err(ManagerError::Audit)?;
+        let locking = Locking::new(Arc::clone(&folder), Arc::clone(&disk_key));
         let keys = Arc::new(Keys::new(keyring, folder, disk_key, context));
         let consensus = Consensus::start(Start {
             cluster: membership.cluster,
@@ -234,7 +249,7 @@ impl Manager {
         })
         .await?;
         let Limits { memory_budget, space, .. } = limits;
-        Ok(Self { membership, keys, consensus, tls, dialer, audit, space, memory_budget })
+        Ok(Self { membership, keys, consensus, tls, dialer, audit, locking, space, memory_budget })
     }
 
     /// This node's ID.
@@ -275,6 +290,11 @@ impl Manager {
     /// Consensus, for those that watch views.
     pub fn consensus(&self) -> &Consensus {
         &self.consensus
+    }
+
+    /// How this manager's disk is locked.
+    pub fn locking(&self) -> &Locking {
+        &self.locking
     }
 
     /// The data keys.

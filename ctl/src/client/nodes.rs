@@ -61,6 +61,7 @@ impl Client {
             node_id: filled(answer.node_id, "the node's ID")?,
             worker_token: filled(answer.worker_token, "the worker token")?,
             address: filled(answer.advertise_addr, "the manager's address")?,
+            unlock_key: None,
         })
     }
 
@@ -151,6 +152,8 @@ impl Client {
             configs: wire.configs,
             services: wire.services,
             nodes: wire.nodes,
+            is_locked: wire.locked,
+            has_autolock: wire.autolock,
         })
     }
 }

@@ -32,7 +32,7 @@ pub(crate) async fn show(host: &Host, format: Option<&str>) -> Result<(), Failur
     let status = Client::connect(host).await?.status().await?;
     let now = u64::try_from(clock::now_ns() / 1_000_000_000).unwrap_or(0);
     out::text(if is_json { document(&status) } else { screen(&status, now) })?;
-    let is_healthy = !status.warnings.iter().any(|warning| warning.is_urgent);
+    let is_healthy = !status.is_locked && !status.warnings.iter().any(|warning| warning.is_urgent);
     if is_healthy { Ok(()) } else { Err(StatusError::Unhealthy.into()) }
 }
 
@@ -53,7 +53,7 @@ fn document(status: &Status) -> String {
         .iter()
         .map(|one| json!({ "Text": one.text, "Cure": one.cure, "Urgent": one.is_urgent }))
         .collect();
-    let healthy = !status.warnings.iter().any(|warning| warning.is_urgent);
+    let healthy = !status.is_locked && !status.warnings.iter().any(|warning| warning.is_urgent);
     let whole = json!({
         "Healthy": healthy, "ClusterID": status.cluster_id, "NodeID": status.node_id,
         "Version": status.version, "Term": status.term, "LeaderID": status.leader_id,
@@ -62,12 +62,19 @@ fn document(status: &Status) -> String {
         "DiskFree": status.disk_free, "MemoryUsed": status.memory_used,
         "MemoryBudget": status.memory_budget, "CertificateEnd": status.certificate_end,
         "RootEnd": status.root_end, "KeyEpoch": status.key_epoch, "Secrets": status.secrets,
-        "Configs": status.configs, "Services": status.services, "Nodes": status.nodes,
+        "Locked": status.is_locked, "Autolock": status.has_autolock, "Configs": status.configs, "Services": status.services, "Nodes": status.nodes,
     });
     format!("{whole}\n")
 }
 
 fn screen(status: &Status, now: u64) -> String {
+    if status.is_locked {
+        return format!(
+            "Locked    cofferd {} serves nothing but its unlocking; which node this is stands on the locked disk\n\n\
+             !! this manager is locked\n   unlock it with the cluster's unlock key: coffer swarm unlock\n",
+            status.version
+        );
+    }
     let mut parts = vec![
         format!(
             "Cluster   {}   term {}, index {} applied of {}, snapshot at {}\n",
@@ -86,6 +93,9 @@ fn screen(status: &Status, now: u64) -> String {
             days(status.root_end, now),
         ),
     ];
+    if status.has_autolock {
+        parts.insert(2, "Autolock  on: a restarted manager needs the unlock key\n".to_owned());
+    }
     let header = ["MANAGER", "ADDRESS", "ROLE", "BEHIND", "SILENT", "CERTIFICATE"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     rows.extend(status.managers.iter().map(|one| row(one, status, now)));
@@ -163,6 +173,8 @@ mod tests {
             configs: 3,
             services: 2,
             nodes: 1,
+            is_locked: false,
+            has_autolock: false,
         }
     }
 
@@ -172,6 +184,17 @@ mod tests {
         for part in ["term 3", "a *", "leader", "voter", "10        ", "9 days", "Healthy."] {
             assert!(text.contains(part), "{part}: {text}");
         }
+    }
+
+    #[test]
+    fn a_locked_manager_says_so_and_nothing_else() {
+        let mut status = status(vec![]);
+        (status.is_locked, status.has_autolock) = (true, true);
+        let text = screen(&status, 0);
+        assert!(text.contains("coffer swarm unlock") && !text.contains("Healthy"), "{text}");
+        assert!(document(&status).contains("\"Healthy\":false"));
+        status.is_locked = false;
+        assert!(screen(&status, 0).contains("Autolock  on"));
     }
 
     #[test]

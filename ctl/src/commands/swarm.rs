@@ -5,6 +5,7 @@ use std::io::Read;
 
 use crate::args::JoinArgs;
 use crate::client::Client;
+use crate::commands::lock::unlock_text;
 use crate::commands::versioned::confirm;
 use crate::exit::Failure;
 use crate::host::Host;
@@ -33,9 +34,17 @@ pub(crate) enum SwarmError {
 }
 
 /// Makes this node the first manager of a cluster.
-pub(crate) async fn init(host: &Host, advertise_addr: String) -> Result<(), Failure> {
-    let made = Client::connect(host).await?.init(advertise_addr).await?;
-    Ok(out::line(init_text(&made))?)
+pub(crate) async fn init(
+    host: &Host,
+    advertise_addr: String,
+    autolock: bool,
+) -> Result<(), Failure> {
+    let made = Client::connect(host).await?.init(advertise_addr, autolock).await?;
+    out::line(init_text(&made))?;
+    match &made.unlock_key {
+        Some(key) => Ok(out::line(format_args!("\n{}", unlock_text(key)))?),
+        None => Ok(()),
+    }
 }
 
 /// Makes a cluster of what this manager holds, after showing what that is.
@@ -153,7 +162,7 @@ mod tests {
     fn the_texts_are_swarms() {
         let [node_id, worker_token, address] = ["N", "T", "A"].map(str::to_owned);
         assert_eq!(
-            init_text(&Initialized { node_id, worker_token, address }),
+            init_text(&Initialized { node_id, worker_token, address, unlock_key: None }),
             "Swarm initialized: current node (N) is now a manager.\n\n\
              To add a worker to this swarm, run the following command:\n\n    \
              coffer swarm join --token T A\n\n\

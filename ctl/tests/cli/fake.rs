@@ -38,7 +38,8 @@ use tower::Service;
 use crate::support::Scratch;
 use values::Stored;
 
-pub(crate) const NOT_A_MANAGER: &str = "This node is not a swarm manager.";
+pub(crate) const UNLOCK_KEY: &str = "SWMKEY-1-k";
+const NOT_A_MANAGER: &str = "This node is not a swarm manager.";
 pub(crate) const NODE: &str = "nnnnnnnnnnnnnnnnnnnnnnnnn";
 pub(crate) const TASK: &str = "tttttttttttttttttttttttttt";
 
@@ -173,7 +174,36 @@ impl Swarm for Answers {
             advertise_addr: "127.0.0.1:2377".to_owned(),
             index: 1,
             found: None,
+            unlock_key: UNLOCK_KEY.to_owned(),
         })
+    }
+
+    async fn update(
+        &self,
+        request: Request<v1::UpdateSwarmRequest>,
+    ) -> Answer<v1::UpdateSwarmResponse> {
+        let is_on = request.into_inner().autolock == Some(true);
+        let unlock_key = if is_on { UNLOCK_KEY.to_owned() } else { String::new() };
+        answer(v1::UpdateSwarmResponse { unlock_key, index: 1 })
+    }
+
+    async fn unlock_key(
+        &self,
+        request: Request<v1::UnlockKeyRequest>,
+    ) -> Answer<v1::UnlockKeyResponse> {
+        if !self.kept().initialized {
+            return answer(v1::UnlockKeyResponse::default());
+        }
+        let key = if request.into_inner().rotate { "SWMKEY-1-new" } else { UNLOCK_KEY };
+        answer(v1::UnlockKeyResponse { unlock_key: key.to_owned() })
+    }
+
+    async fn unlock(&self, _: Request<v1::UnlockRequest>) -> Answer<v1::UnlockResponse> {
+        Err(Status::failed_precondition("swarm is not locked"))
+    }
+
+    async fn await_lock(&self, _: Request<v1::AwaitLockRequest>) -> Answer<v1::AwaitLockResponse> {
+        answer(v1::AwaitLockResponse { old_audit: true })
     }
 
     async fn inspect(

@@ -62,6 +62,34 @@ fn a_word_in_the_place_of_the_file_is_a_file_and_never_a_value() {
 }
 
 #[test]
+fn autolock_is_shown_in_swarms_texts() {
+    let fake = Fake::start();
+    assert_eq!(fake.run(&["swarm", "unlock-key"], b""), failed("", "no unlock key is set\n"));
+    let unlock = |key| {
+        format!(
+            "To unlock a swarm manager after it restarts, run the `coffer swarm unlock`\n\
+             command and provide the following key:\n\n    {key}\n\n\
+             Remember to store this key in a password manager, since without it you\n\
+             will not be able to restart the manager.\n"
+        )
+    };
+    let init = fake.run(&["swarm", "init", "--autolock"], b"");
+    assert!(
+        init.stdout.ends_with(&format!("follow the instructions.\n\n{}", unlock("SWMKEY-1-k")))
+    );
+    let on = fake.run(&["swarm", "update", "--autolock=true"], b"");
+    assert_eq!(on.stdout, format!("Swarm updated.\n{}", unlock("SWMKEY-1-k")));
+    assert!(on.stderr.contains("Until now the CA key lay readable"), "{}", on.stderr);
+    let off = fake.run(&["swarm", "update", "--autolock=false"], b"");
+    assert_eq!(off, printed("Swarm updated.\n"));
+    assert_eq!(fake.run(&["swarm", "unlock-key", "-q"], b""), printed("SWMKEY-1-k\n"));
+    let rotated = format!("Successfully rotated manager unlock key.\n\n{}", unlock("SWMKEY-1-new"));
+    assert_eq!(fake.run(&["swarm", "unlock-key", "--rotate"], b""), printed(&rotated));
+    let not_locked = failed("", "Error: swarm is not locked\n");
+    assert_eq!(fake.run(&["swarm", "unlock"], b"SWMKEY-1-k\n"), not_locked);
+}
+
+#[test]
 fn a_name_that_is_taken_is_refused_in_swarms_words() {
     let fake = Fake::start();
     fake.run(&["secret", "create", "a", "-"], b"v");

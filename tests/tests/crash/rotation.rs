@@ -111,7 +111,8 @@ fn limits(scratch: &Scratch) -> Limits {
 
 /// A cluster with secrets, as it lies on the disk.
 pub(crate) async fn cluster(scratch: &Scratch) -> Image {
-    let founding = Founding { hostname: "here".into(), addr: "127.0.0.1:1".into() };
+    let founding =
+        Founding { hostname: "here".into(), addr: "127.0.0.1:1".into(), autolock: false };
     let manager = found(scratch.folder(), founding, limits(scratch)).await.unwrap();
     let draft = |at| Draft {
         name: SecretName::parse(&format!("s{at}")).unwrap(),

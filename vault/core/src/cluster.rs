@@ -1,4 +1,4 @@
-//! The cluster itself: its identity, its root certificate and its join tokens' secrets, sealed.
+//! The cluster itself: its identity, its root certificate, its join tokens' secrets and its unlock key, sealed.
 
 use crate::feature::Level;
 use crate::id::{ClusterId, ObjectId};
@@ -19,6 +19,10 @@ pub struct Cluster {
     pub level: Level,
     /// The version of `cofferd` that raised it last; empty at the first level.
     pub level_version: String,
+    /// What the managers' disks are locked under. There is one while autolock is on.
+    pub unlock_key: Option<Sealed>,
+    /// Counts every change of it, so that each manager sees whether it has followed.
+    pub lock_version: u32,
 }
 
 impl Cluster {
@@ -28,6 +32,7 @@ impl Cluster {
             Kind::RootKey => Some(&self.root_key),
             Kind::WorkerToken => Some(&self.worker_token),
             Kind::ManagerToken => Some(&self.manager_token),
+            Kind::UnlockKey => self.unlock_key.as_ref(),
             Kind::SecretValue | Kind::ConfigValue => None,
         }
     }
@@ -37,6 +42,7 @@ impl Cluster {
             Kind::RootKey => Some(&mut self.root_key),
             Kind::WorkerToken => Some(&mut self.worker_token),
             Kind::ManagerToken => Some(&mut self.manager_token),
+            Kind::UnlockKey => self.unlock_key.as_mut(),
             Kind::SecretValue | Kind::ConfigValue => None,
         }
     }

@@ -89,6 +89,10 @@ pub enum Action {
     ReportNodes(Vec<(NodeId, NodeStatus)>),
     /// A standing join token is another one from now on.
     RotateToken(Role, Sealed),
+    /// Turns autolock on, with this unlock key unless there is one already, or off.
+    SetAutolock(Option<Sealed>),
+    /// The unlock key is another one from now on. Refused while autolock is off.
+    RotateUnlockKey(Sealed),
 }
 
 impl Action {
@@ -118,7 +122,9 @@ impl Action {
             | Self::Reseal(_)
             | Self::ReportNodes(_)
             | Self::RaiseLevel(_)
-            | Self::RotateToken(..) => Vec::new(),
+            | Self::RotateToken(..)
+            | Self::SetAutolock(_)
+            | Self::RotateUnlockKey(_) => Vec::new(),
         }
     }
 }

@@ -35,4 +35,5 @@ pub mod state;
 pub mod table;
 pub mod task;
 pub mod time;
+pub mod unlock;
 pub mod versioned;

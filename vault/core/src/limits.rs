@@ -105,6 +105,19 @@ pub const NODE_HANDSHAKES_MAX: usize = 256;
 pub const MANAGER_SILENT_MS: u64 = 3_000;
 /// Seconds before a certificate's end from which on it is warned of: renewal should be long done.
 pub const CERTIFICATE_WARN_SECS: u64 = 14 * 86_400;
+/// After a wrong unlock key, further ones are refused for so long: a key of 256 bits is not guessed, but no
+/// caller shall keep a locked manager busy either.
+pub const UNLOCK_PAUSE: Duration = Duration::from_secs(1);
+/// Calls to a locked manager that are remembered until its audit can be written.
+pub const LOCKED_CALLS_KEPT: usize = 1_000;
+/// From when autolock went on until a manager locks its disk, unless it is told that the unlock key was
+/// handed over: without the key a locked disk is lost.
+pub const LOCK_GRACE: Duration = Duration::from_secs(2);
+/// How long a command waits for this manager's disk to be locked; it goes on without the command.
+pub const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+/// Disk keys that one manager remembers: one for each time that autolock went on while the audit still holds
+/// records of before.
+pub const DISK_KEYS_MAX: u16 = 64;
 /// Seconds before the root's end from which on it is warned of.
 pub const ROOT_WARN_SECS: u64 = 365 * 86_400;
 /// Milliseconds after which a leader that nobody hears counts as none: two elections at their longest.

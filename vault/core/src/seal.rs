@@ -80,11 +80,13 @@ pub enum Kind {
     WorkerToken,
     ManagerToken,
     ConfigValue,
+    UnlockKey,
 }
 
 impl Kind {
     /// The cluster's own values.
-    pub const OWN: [Self; 3] = [Self::RootKey, Self::WorkerToken, Self::ManagerToken];
+    pub const OWN: [Self; 4] =
+        [Self::RootKey, Self::WorkerToken, Self::ManagerToken, Self::UnlockKey];
 
     /// The number that is sealed along.
     pub const fn number(self) -> u8 {
@@ -94,6 +96,7 @@ impl Kind {
             Self::WorkerToken => 3,
             Self::ManagerToken => 4,
             Self::ConfigValue => 5,
+            Self::UnlockKey => 6,
         }
     }
 }

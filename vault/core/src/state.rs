@@ -25,6 +25,7 @@ use crate::time::Timestamp;
 use crate::versioned::{Class, Meta, VersionRef, Versioned};
 
 mod held;
+mod lock;
 mod nodes;
 mod read;
 mod restore;
@@ -197,6 +198,8 @@ impl State {
             Action::StandAlone(id) => Ok(self.stand_alone(stamp, id)),
             Action::ReportNodes(reports) => Ok(self.report_nodes(stamp, reports)),
             Action::RotateToken(role, sealed) => self.rotate_token(stamp, role, sealed),
+            Action::SetAutolock(key) => self.set_autolock(stamp, key),
+            Action::RotateUnlockKey(key) => self.rotate_unlock_key(stamp, key),
         }
     }
 

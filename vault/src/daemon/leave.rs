@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 use vault_core::command::{Action, NodeUpdate};
 use vault_core::node::{NodeStatus, Role};
 
-use super::Daemon;
+use super::{CallError, Daemon};
 use crate::manager::{self, CLUSTER, DRAFT, Manager};
 use crate::raft::MemberStatus;
 
@@ -29,6 +29,10 @@ pub enum LeaveError {
         "You are attempting to leave the swarm on a node that is participating as a manager. {consequence}The only way to restore a swarm that has lost consensus is to reinitialize it with `--force-new-cluster`. Use `--force` to suppress this message."
     )]
     Manager { consequence: String },
+    #[error(
+        "Swarm is encrypted and locked. Please unlock it first or use `--force` to ignore this message."
+    )]
+    Locked,
     #[error("cannot delete the cluster's files")]
     Io(#[from] io::Error),
 }
@@ -37,7 +41,12 @@ impl Daemon {
     /// Leaves the cluster.
     pub async fn leave(&self, is_forced: bool) -> Result<(), LeaveError> {
         let _alone = self.founding.lock().await;
-        let manager = self.manager().map_err(|_| LeaveError::NotInACluster)?;
+        let manager = match self.manager() {
+            Ok(manager) => manager,
+            Err(CallError::Locked) if is_forced => return self.forget_cluster(),
+            Err(CallError::Locked) => return Err(LeaveError::Locked),
+            Err(_) => return Err(LeaveError::NotInACluster),
+        };
         if !is_forced {
             return Err(refusal(&manager));
         }
@@ -46,10 +55,15 @@ impl Daemon {
         }
         drop(manager);
         self.wind_down().await;
+        self.forget_cluster()
+    }
+
+    fn forget_cluster(&self) -> Result<(), LeaveError> {
         let home = &self.config.state_dir;
         // One rename, and nothing of it is found any more; what a crash leaves behind is a draft.
         fs::rename(home.join(CLUSTER), home.join(DRAFT))?;
         manager::remove_draft(home)?;
+        self.locked.set(false);
         tracing::info!("left the cluster; its files are deleted");
         Ok(())
     }

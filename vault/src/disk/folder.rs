@@ -96,6 +96,21 @@ pub fn replace(folder: &dyn Folder, name: &str, bytes: &[u8]) -> io::Result<()> 
     folder.flush()
 }
 
+/// The same, and overwrites what was there before: a file that is merely replaced stays on the disk until
+/// something else takes its place. On a disk that writes elsewhere each time it stays all the same.
+pub fn replace_and_wipe(folder: &dyn Folder, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let before = match folder.open(name) {
+        Ok(file) => Some((file, folder.length(name)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    replace(folder, name, bytes)?;
+    let Some((file, length)) = before else { return Ok(()) };
+    let length = usize::try_from(length).map_err(io::Error::other)?;
+    file.write_at(0, &vec![0; length])?;
+    file.flush()
+}
+
 /// A folder of the real disk, held by a descriptor: renaming it or its parents changes nothing.
 pub struct RealFolder {
     descriptor: OwnedFd,

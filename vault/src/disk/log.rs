@@ -16,7 +16,7 @@ pub use index::LogReader;
 pub use mark::MarkFile;
 pub use record::{Opening, Position, Record, Vote};
 pub use recover::{LogError, Recovered, TornTail};
-pub use writer::{Fault, LogWriter, Submission};
+pub use writer::{Fault, LogWriter, Renewal, Submission};
 
 use std::sync::Arc;
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use vault_core::command::Action;
 use vault_core::time::Timestamp;
+use vault_core::unlock::UnlockKey;
 
 use super::{AUDIT, AUDIT_MARK, CLUSTER, DRAFT, Files, LOG, LOG_MARK, Limits, Manager};
 use super::{CallError, ManagerError, remove_draft};
@@ -47,9 +48,13 @@ pub enum AloneError {
 }
 
 /// Makes a cluster of this manager alone, of all that its disk holds. Nothing else may have it open.
-pub async fn stand_alone(state_dir: &Path, limits: Limits) -> Result<(Manager, Found), AloneError> {
+pub async fn stand_alone(
+    state_dir: &Path,
+    unlock: Option<&UnlockKey>,
+    limits: Limits,
+) -> Result<(Manager, Found), AloneError> {
     remove_draft(state_dir)?;
-    let made = make(state_dir, limits.clone()).await;
+    let made = make(state_dir, unlock, limits.clone()).await;
     if made.is_err() {
         remove_draft(state_dir)?;
     }
@@ -64,23 +69,28 @@ pub async fn stand_alone(state_dir: &Path, limits: Limits) -> Result<(Manager, F
     RealFolder::open(state_dir)?.flush()?;
     // What has the draft's name now is the old cluster.
     remove_draft(state_dir)?;
-    let manager = Manager::open(state_dir, limits).await?.ok_or(AloneError::NoCluster)?;
+    let manager = Manager::open_with(state_dir, unlock, limits).await?;
+    let manager = manager.ok_or(AloneError::NoCluster)?;
     manager.consensus().lead().await.map_err(CallError::from)?;
     manager.act(Action::StandAlone(manager.node_id())).await?;
     manager.after_a_manager_went().await;
     Ok((manager, found))
 }
 
-async fn make(state_dir: &Path, limits: Limits) -> Result<Found, AloneError> {
+async fn make(
+    state_dir: &Path,
+    unlock: Option<&UnlockKey>,
+    limits: Limits,
+) -> Result<Found, AloneError> {
     let path = state_dir.join(CLUSTER);
     if !path.exists() {
         return Err(AloneError::NoCluster);
     }
     let home = RealFolder::open(state_dir)?;
-    let mut files = Files::read(&path)?;
+    let mut files = Files::read(&path, unlock)?;
     let before = files.membership;
     let remains = {
-        let store = store(&files, Files::read(&path)?, &limits)?;
+        let store = store(&files, Files::read(&path, unlock)?, &limits)?;
         store.remains().await?
     };
     let found = Found {
@@ -96,7 +106,7 @@ async fn make(state_dir: &Path, limits: Limits) -> Result<Found, AloneError> {
     files.membership =
         Membership { recovery_epoch: before.recovery_epoch.saturating_add(1), ..before };
     files.write()?;
-    let again = Files::read(&state_dir.join(DRAFT))?;
+    let again = Files::read(&state_dir.join(DRAFT), unlock)?;
     let store = store(&files, again, &limits)?;
     remains.write(store, before.raft_id, before.node.as_str(), &addr).await?;
     Ok(found)

@@ -4,14 +4,17 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use vault_core::unlock::UnlockKey;
+
 use super::{CLUSTER, ManagerError};
-use crate::disk::diskkey::{self, DiskKey};
+use crate::disk::diskkey::{self, DiskKey, DiskKeyError};
 use crate::disk::folder::{Folder, RealFolder, replace};
 use crate::disk::identity;
 use crate::disk::keyring::{self, Keyring};
 use crate::disk::node::{self, Membership};
 use crate::entropy;
 use crate::home::{self, HomeError};
+use crate::lock::with_any;
 use crate::tls::Credentials;
 
 /// All that a manager reads from its disk before it starts.
@@ -24,8 +27,8 @@ pub struct Files {
 }
 
 impl Files {
-    /// Reads them all from a cluster's folder.
-    pub fn read(path: &Path) -> Result<Self, ManagerError> {
+    /// Reads them all from a cluster's folder. A disk that is locked opens with its unlock key alone.
+    pub fn read(path: &Path, unlock: Option<&UnlockKey>) -> Result<Self, ManagerError> {
         let io = |file| move |source| ManagerError::Io { file, source };
         let folder: Arc<dyn Folder> = Arc::new(RealFolder::open(path).map_err(io(CLUSTER))?);
         let read = |name| {
@@ -34,18 +37,26 @@ impl Files {
                 open => open.into(),
             })
         };
-        let disk_key = DiskKey::parse(&read(diskkey::NAME)?)?;
-        let membership = Membership::parse(disk_key.expose(), &read(node::NAME)?)?;
+        let file = read(diskkey::NAME)?;
+        let disk_key = match (DiskKey::parse(&file), unlock) {
+            (Err(DiskKeyError::Locked), Some(key)) => DiskKey::parse_locked(&file, key)?,
+            (parsed, _) => parsed?,
+        };
+        // A start that was cut short while the disk was being locked leaves files under both keys.
+        let (own, ring) = (read(node::NAME)?, read(keyring::NAME)?);
+        let membership = with_any(&disk_key, |key| Membership::parse(key, &own))?;
         let context = membership.context();
-        let keyring = Keyring::parse(disk_key.expose(), &context, &read(keyring::NAME)?)?;
-        let credentials = identity::parse(disk_key.expose(), &read(identity::NAME)?)?;
+        let keyring = with_any(&disk_key, |key| Keyring::parse(key, &context, &ring))?;
+        let own = read(identity::NAME)?;
+        let credentials = with_any(&disk_key, |key| identity::parse(key, &own))?;
         Ok(Self { folder, disk_key, keyring, membership, credentials })
     }
 
     /// Writes them all.
     pub fn write(&self) -> io::Result<()> {
         let (folder, key) = (self.folder.as_ref(), self.disk_key.expose());
-        replace(folder, diskkey::NAME, &self.disk_key.to_clear_file())?;
+        let file = self.disk_key.to_file(&mut entropy::random::<24>);
+        replace(folder, diskkey::NAME, &file)?;
         let ring = self.keyring.to_file(key, &self.membership.context(), entropy::random());
         replace(folder, keyring::NAME, &ring)?;
         let own = identity::to_file(&self.credentials, key, entropy::random());

@@ -18,11 +18,13 @@ use vault_core::labels::Labels;
 use vault_core::node::{Availability, Node, NodeStatus, Role};
 use vault_core::seal::{Kind, Plaintext, Sealed, seal};
 use vault_core::time::Timestamp;
+use vault_core::unlock::UnlockKey;
 use vault_core::versioned::Meta;
 use vault_memory::GuardError;
 use zeroize::Zeroizing;
 
 use super::admission::{IssueError, issue};
+use super::locking::unlock_key;
 use super::{CLUSTER, CallError, Files, Limits, Manager, ManagerError};
 use crate::clock;
 use crate::disk::diskkey::DiskKey;
@@ -35,12 +37,16 @@ use crate::tls::Credentials;
 pub const DRAFT: &str = "cluster.new";
 /// Raft IDs are never used twice; the first manager has the first one.
 const FIRST_RAFT_ID: u64 = 1;
+/// The version of a cluster's first unlock key.
+const FIRST_LOCK: u32 = 1;
 
 /// What the founder knows of its node.
 pub struct Founding {
     pub hostname: String,
     /// Where others reach this node: "IP:PORT".
     pub addr: String,
+    /// Whether it is locked from the first byte on.
+    pub autolock: bool,
 }
 
 /// Why no cluster was founded. Nothing of it is left.
@@ -93,9 +99,13 @@ async fn make(state_dir: &Path, founding: Founding, limits: Limits) -> Result<Ma
         raft_id: FIRST_RAFT_ID,
         recovery_epoch: 1,
     };
-    let disk_key = DiskKey::filled(entropy::fill)?;
+    let unlock_key = founding.autolock.then(unlock_key);
+    let disk_key = match &unlock_key {
+        Some(key) => DiskKey::locked(entropy::fill, key, FIRST_LOCK)?,
+        None => DiskKey::filled(entropy::fill)?,
+    };
     let keyring = Keyring::first(entropy::fill)?;
-    let root = Root::new(&keyring, membership)?;
+    let root = Root::new(&keyring, membership, unlock_key.as_ref())?;
     let (issued, credentials) = root.own_identity(membership.node)?;
     let files = Files { folder, disk_key, keyring, membership, credentials };
     files.write()?;
@@ -118,7 +128,11 @@ struct Root {
 }
 
 impl Root {
-    fn new(keyring: &Keyring, membership: Membership) -> Result<Self, FoundError> {
+    fn new(
+        keyring: &Keyring,
+        membership: Membership,
+        unlock_key: Option<&UnlockKey>,
+    ) -> Result<Self, FoundError> {
         let id = membership.cluster;
         let random = entropy::source();
         let document = KeyDocument::generate(&random)?;
@@ -143,6 +157,8 @@ impl Root {
             manager_token: token(Kind::ManagerToken),
             level: Level::FIRST,
             level_version: String::new(),
+            unlock_key: unlock_key.map(|key| own(Kind::UnlockKey, key.expose())),
+            lock_version: if unlock_key.is_some() { FIRST_LOCK } else { 0 },
         };
         Ok(Self { cluster, key: document })
     }

@@ -29,7 +29,7 @@ use super::types::{Member, Proposal, ServerMetrics, Types};
 use crate::audit::Audit;
 use crate::clock::Stamps;
 use crate::disk::folder::Folder;
-use crate::disk::log::{self, Chance, Fault, LogError, LogKey, TornTail};
+use crate::disk::log::{self, Chance, Fault, LogError, LogKey, LogReader, Renewal, TornTail};
 use crate::disk::watch::{DiskState, DiskWatch, Patience};
 use crate::entropy;
 use crate::events::Events;
@@ -111,6 +111,12 @@ enum TryError {
     Stopped,
 }
 
+/// Which disk keys the log is under.
+struct LogKeys {
+    reader: LogReader,
+    renewal: Renewal,
+}
+
 /// Consensus of this manager.
 pub struct Consensus {
     raft: Raft<Types, Machine>,
@@ -124,6 +130,7 @@ pub struct Consensus {
     events: Events,
     torn: Option<TornTail>,
     disk: DiskWatch,
+    log: LogKeys,
 }
 
 impl Consensus {
@@ -159,6 +166,7 @@ impl Consensus {
             return Err(unreadable.into());
         }
         let torn = recovered.torn.take();
+        let keys = LogKeys { reader: writer.reader(), renewal: writer.renewal() };
         let log = LogStore::new(recovered, writer)?;
         watched.push(("log", log.pulse()));
         let disk = DiskWatch::start(watched, start.patience, start.lost);
@@ -191,8 +199,8 @@ impl Consensus {
         };
         let reads = Reads::start(raft.clone(), peers.clone());
         tokio::spawn(yield_office(raft.clone(), disk.states()));
-        let leads = follow_office(&raft);
-        Ok(Self { raft, gather, peers, door, reads, stamps, leads, views, events, torn, disk })
+        let (leads, log) = (follow_office(&raft), keys);
+        Ok(Self { raft, gather, peers, door, reads, stamps, leads, views, events, torn, disk, log })
     }
 
     /// What is known of this manager's disk. Whoever leads and is told that it hangs must hand over.
@@ -464,6 +472,23 @@ impl Consensus {
             metrics.changed().await.map_err(|_| ProposeError::Stopped)?;
         }
         Ok(())
+    }
+
+    /// Drops what the newest snapshot covers from the log, but for its last entry.
+    pub async fn purge_behind_snapshot(&self) -> Result<(), ProposeError> {
+        let snapshot = self.raft.metrics().borrow_watched().snapshot.map(|id| id.index());
+        let Some(upto) = snapshot.and_then(|index| index.checked_sub(1)) else { return Ok(()) };
+        self.raft.trigger().purge_log(upto).await.map_err(|_| ProposeError::Stopped)
+    }
+
+    /// The way to have the log go on under the newest disk key.
+    pub fn log_renewal(&self) -> &Renewal {
+        &self.log.renewal
+    }
+
+    /// The oldest disk key that any of the log is under.
+    pub fn oldest_disk_key(&self) -> Option<usize> {
+        self.log.reader.oldest_generation()
     }
 
     /// Ends taking part. What was acknowledged stays.

@@ -198,12 +198,13 @@ impl View {
         self.applied.as_ref().map_or(0, |id| id.index())
     }
 
-    /// What the watchers of views wait for: a change of what runs, of what it reads, or of the
-    /// data keys.
-    fn watched(&self) -> ([u64; 2], [Epoch; 3]) {
+    /// What the watchers of views wait for: a change of what runs, of what it reads, of the data
+    /// keys, or of the unlock key.
+    fn watched(&self) -> ([u64; 2], [Epoch; 3], u32) {
         let state = &self.state;
         let epochs = [state.wanted_epoch(), state.epoch(), state.oldest_epoch()];
-        ([state.workload_index(), state.delivery_index()], epochs)
+        let indexes = [state.workload_index(), state.delivery_index()];
+        (indexes, epochs, state.lock_version())
     }
 
     fn apply(&mut self, entry: Entry, done: &mut Done) -> Option<Outcome> {

@@ -11,10 +11,12 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 use vault_core::id::NodeId;
 use vault_core::node::{Availability, Role};
+use vault_core::unlock::UnlockKey;
+use zeroize::Zeroizing;
 
 use super::status;
 use crate::daemon::Daemon;
-use crate::manager::AdmitError;
+use crate::manager::{AdmitError, Locked};
 use crate::peer::Proven;
 
 /// A certificate, as the cluster's managers issued it.
@@ -59,6 +61,21 @@ pub(crate) async fn issue(
     Ok(IssuedCertificate { node_id, certificate })
 }
 
+/// Asks a manager for the unlock key; nothing if autolock is off.
+pub(crate) async fn unlock_key(channel: Channel) -> Result<Option<Locked>, Status> {
+    let asked = swarmkit::GetUnlockKeyRequest {};
+    let answer = CaClient::new(channel).get_unlock_key(asked).await?.into_inner();
+    let bytes = Zeroizing::new(answer.unlock_key);
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let key = bytes.as_slice().try_into();
+    let key = UnlockKey::new(key.map_err(|_| Status::internal("not an unlock key"))?);
+    let version = u32::try_from(answer.version.unwrap_or_default().index);
+    let version = version.map_err(|_| Status::internal("not an unlock key's version"))?;
+    Ok(Some(Locked { key, version }))
+}
+
 #[tonic::async_trait]
 impl Ca for Daemon {
     /// The exact bytes whose digest stands in the tokens.
@@ -74,10 +91,28 @@ impl Ca for Daemon {
 
     async fn get_unlock_key(
         &self,
-        _request: Request<swarmkit::GetUnlockKeyRequest>,
+        request: Request<swarmkit::GetUnlockKeyRequest>,
     ) -> Result<Response<swarmkit::GetUnlockKeyResponse>, Status> {
+        let claim = request.extensions().get::<Proven>().and_then(|proven| proven.0.as_ref());
+        let id = claim.and_then(|claim| NodeId::parse(&claim.node).ok());
+        // No older view may speak for a manager that was demoted or removed meanwhile.
+        let (manager, view) = self.view().await.map_err(|error| status::of_call(&error))?;
+        let node = id.and_then(|id| view.state.node(id));
+        if node.is_none_or(|node| node.role != Role::Manager) {
+            return Err(Status::permission_denied("this node is no manager"));
+        }
+        let cluster = view.state.cluster().ok_or_else(|| Status::unavailable("no cluster yet"))?;
+        let locked = manager.lock_of(cluster);
+        let locked = locked.map_err(|error| status::of_call(&error.into()))?;
         // No key: autolock is off.
-        Ok(Response::new(swarmkit::GetUnlockKeyResponse::default()))
+        Ok(Response::new(locked.map_or_else(Default::default, |locked| {
+            tracing::info!("the unlock key goes to a manager");
+            let index = u64::from(locked.version);
+            swarmkit::GetUnlockKeyResponse {
+                unlock_key: locked.key.expose().to_vec(),
+                version: Some(swarmkit::Version { index }),
+            }
+        })))
     }
 }
 

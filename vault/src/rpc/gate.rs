@@ -116,9 +116,13 @@ fn code_of(response: &Response<Body>) -> Code {
 
 fn record(daemon: &Daemon, actor: Actor, touched: Vec<ObjectId>, code: Code) {
     // Before there is a cluster there is nothing to be audited, and nowhere to keep it.
-    let Ok(manager) = daemon.manager() else { return };
+    // What comes to a locked manager is remembered until it can be kept.
     let outcome = u32::try_from(i32::from(code)).unwrap_or(u32::MAX);
-    manager.audit().called(Called { at: clock::now(), actor, touched, outcome });
+    let called = Called { at: clock::now(), actor, touched, outcome };
+    match daemon.manager() {
+        Ok(manager) => manager.audit().called(called),
+        Err(_) => daemon.remember_call(called),
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,16 @@ use crate::clock;
 use crate::manager::Manager;
 use crate::raft::{Standing, View};
 
+/// The screen of a locked manager: who it is stands on the disk that is locked.
+pub(super) fn locked() -> v1::StatusResponse {
+    v1::StatusResponse {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        locked: true,
+        autolock: true,
+        ..v1::StatusResponse::default()
+    }
+}
+
 /// The screen.
 pub(super) fn screen(manager: &Manager) -> v1::StatusResponse {
     let view = manager.consensus().view();
@@ -65,6 +75,8 @@ pub(super) fn screen(manager: &Manager) -> v1::StatusResponse {
         nodes: count(state.nodes().count()),
         node_id: own,
         managers,
+        locked: false,
+        autolock: state.cluster().is_some_and(|cluster| cluster.unlock_key.is_some()),
     }
 }
 

@@ -9,9 +9,9 @@ use vault_core::service::SpecError;
 use vault_core::versioned::VersionLabelError;
 
 use super::convert::RequestError;
-use crate::daemon::{CallError, ForceError, InitError, LeaveError};
+use crate::daemon::{CallError, ForceError, InitError, LeaveError, UnlockError};
 use crate::join::JoinError;
-use crate::manager::{self, FoundError};
+use crate::manager::{self, FoundError, LockingError};
 use crate::raft::ProposeError;
 
 pub(super) fn of_refusal(refusal: &Refusal) -> Status {
@@ -76,7 +76,9 @@ pub(super) fn of_manager_call(error: &manager::CallError) -> Status {
 
 pub(super) fn of_call(error: &CallError) -> Status {
     match error {
-        CallError::NotInACluster => Status::new(Code::FailedPrecondition, error.to_string()),
+        CallError::NotInACluster | CallError::Locked => {
+            Status::new(Code::FailedPrecondition, error.to_string())
+        }
         CallError::Manager(error) => of_manager_call(error),
         CallError::Value(_) => Status::new(Code::Internal, error.to_string()),
     }
@@ -91,12 +93,13 @@ pub(super) fn of_init(error: &InitError) -> Status {
         InitError::Join(error) => of_join(error),
         InitError::Found(error) => Status::new(Code::Internal, chain(error)),
         InitError::Call(error) => of_call(error),
+        InitError::Locking(error) => of_locking(error),
     }
 }
 
 pub(super) fn of_force(error: &ForceError) -> Status {
     let code = match error {
-        ForceError::NotInACluster => Code::FailedPrecondition,
+        ForceError::NotInACluster | ForceError::Locked => Code::FailedPrecondition,
         ForceError::Port(_) | ForceError::Alone(_) | ForceError::Manager(_) => Code::Internal,
     };
     Status::new(code, chain(error))
@@ -104,10 +107,31 @@ pub(super) fn of_force(error: &ForceError) -> Status {
 
 pub(super) fn of_leave(error: &LeaveError) -> Status {
     let code = match error {
-        LeaveError::NotInACluster | LeaveError::LastManager | LeaveError::Manager { .. } => {
-            Code::FailedPrecondition
-        }
+        LeaveError::NotInACluster
+        | LeaveError::LastManager
+        | LeaveError::Manager { .. }
+        | LeaveError::Locked => Code::FailedPrecondition,
         LeaveError::Io(_) => Code::Internal,
+    };
+    Status::new(code, chain(error))
+}
+
+pub(super) fn of_locking(error: &LockingError) -> Status {
+    match error {
+        LockingError::Off => Status::new(Code::FailedPrecondition, error.to_string()),
+        LockingError::Call(error) => of_manager_call(error),
+        LockingError::Value(_) => Status::new(Code::Internal, error.to_string()),
+    }
+}
+
+pub(super) fn of_unlock(error: &UnlockError) -> Status {
+    let code = match error {
+        UnlockError::NotInACluster | UnlockError::NotLocked => Code::FailedPrecondition,
+        UnlockError::Text(_) => Code::InvalidArgument,
+        UnlockError::WrongKey => Code::Unauthenticated,
+        UnlockError::TooSoon => Code::ResourceExhausted,
+        UnlockError::Port(_) => Code::Unavailable,
+        UnlockError::Manager(_) => Code::Internal,
     };
     Status::new(code, chain(error))
 }

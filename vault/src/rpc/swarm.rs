@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use proto::v1::swarm_server::Swarm;
 use proto::v1::{
-    InitRequest, InitResponse, InspectSwarmRequest, InspectSwarmResponse, JoinRequest,
-    JoinResponse, JoinTokensRequest, JoinTokensResponse, KeyStatus, KeyStatusRequest,
-    KeyStatusResponse, LeaveRequest, LeaveResponse, NodeRole, RemainsFound, RotateKeysRequest,
-    RotateKeysResponse, RotateTokenRequest, StatusRequest, StatusResponse,
+    AwaitLockRequest, AwaitLockResponse, InitRequest, InitResponse, InspectSwarmRequest,
+    InspectSwarmResponse, JoinRequest, JoinResponse, JoinTokensRequest, JoinTokensResponse,
+    KeyStatus, KeyStatusRequest, KeyStatusResponse, LeaveRequest, LeaveResponse, NodeRole,
+    RemainsFound, RotateKeysRequest, RotateKeysResponse, RotateTokenRequest, StatusRequest,
+    StatusResponse, UnlockKeyRequest, UnlockKeyResponse, UnlockRequest, UnlockResponse,
+    UpdateSwarmRequest, UpdateSwarmResponse,
 };
 use tonic::{Request, Response, Status};
 use vault_core::node::Role;
@@ -15,7 +17,7 @@ use vault_core::seal::Epoch;
 use zeroize::Zeroizing;
 
 use super::{nodes, screen, status};
-use crate::daemon::Daemon;
+use crate::daemon::{CallError, Daemon};
 use crate::disk::watch::DiskState;
 use crate::manager::Manager;
 use crate::raft::View;
@@ -23,7 +25,7 @@ use crate::raft::View;
 #[tonic::async_trait]
 impl Swarm for Daemon {
     async fn init(&self, request: Request<InitRequest>) -> Result<Response<InitResponse>, Status> {
-        let InitRequest { advertise_addr, force_new_cluster } = request.into_inner();
+        let InitRequest { advertise_addr, force_new_cluster, autolock } = request.into_inner();
         if force_new_cluster {
             let found = self.force_new_cluster().await;
             let found = found.map_err(|error| status::of_force(&error))?;
@@ -41,15 +43,20 @@ impl Swarm for Daemon {
                 advertise_addr: tokens.addr,
                 index: tokens.index,
                 found,
+                unlock_key: String::new(),
             }));
         }
-        let founded = self.init(&advertise_addr).await.map_err(|error| status::of_init(&error))?;
+        let founded =
+            self.init(&advertise_addr, autolock).await.map_err(|error| status::of_init(&error))?;
         Ok(Response::new(InitResponse {
             node_id: founded.node_id.to_string(),
             worker_token: founded.tokens.worker.to_string(),
             advertise_addr: founded.tokens.addr,
             index: founded.tokens.index,
             found: None,
+            unlock_key: founded
+                .unlock_key
+                .map_or_else(String::new, |key| key.to_text().to_string()),
         }))
     }
 
@@ -95,8 +102,11 @@ impl Swarm for Daemon {
         &self,
         _request: Request<StatusRequest>,
     ) -> Result<Response<StatusResponse>, Status> {
-        let manager = self.manager().map_err(|error| status::of_call(&error))?;
-        Ok(Response::new(screen::screen(&manager)))
+        match self.manager() {
+            Ok(manager) => Ok(Response::new(screen::screen(&manager))),
+            Err(CallError::Locked) => Ok(Response::new(screen::locked())),
+            Err(error) => Err(status::of_call(&error)),
+        }
     }
 
     async fn inspect(
@@ -131,6 +141,58 @@ impl Swarm for Daemon {
             advertise_addr: tokens.addr,
             index: tokens.index,
         }))
+    }
+
+    async fn update(
+        &self,
+        request: Request<UpdateSwarmRequest>,
+    ) -> Result<Response<UpdateSwarmResponse>, Status> {
+        let manager = self.manager().map_err(|error| status::of_call(&error))?;
+        let Some(autolock) = request.into_inner().autolock else {
+            return Err(Status::invalid_argument("nothing is to be changed"));
+        };
+        let locked = manager.set_autolock(autolock).await;
+        let locked = locked.map_err(|error| status::of_locking(&error))?;
+        let index = manager.consensus().view().state.index();
+        let unlock_key = locked.map_or_else(String::new, |locked| locked.key.to_text().to_string());
+        Ok(Response::new(UpdateSwarmResponse { unlock_key, index }))
+    }
+
+    async fn unlock_key(
+        &self,
+        request: Request<UnlockKeyRequest>,
+    ) -> Result<Response<UnlockKeyResponse>, Status> {
+        let manager = self.manager().map_err(|error| status::of_call(&error))?;
+        if request.into_inner().rotate {
+            let rotated = manager.rotate_unlock_key().await;
+            rotated.map_err(|error| status::of_locking(&error))?;
+        }
+        let locked = manager.locked_under().await;
+        let locked = locked.map_err(|error| status::of_locking(&error))?;
+        let unlock_key = locked.map_or_else(String::new, |locked| locked.key.to_text().to_string());
+        Ok(Response::new(UnlockKeyResponse { unlock_key }))
+    }
+
+    async fn unlock(
+        &self,
+        request: Request<UnlockRequest>,
+    ) -> Result<Response<UnlockResponse>, Status> {
+        let text = Zeroizing::new(request.into_inner().unlock_key);
+        self.unlock(text).await.map_err(|error| status::of_unlock(&error))?;
+        Ok(Response::new(UnlockResponse {}))
+    }
+
+    async fn await_lock(
+        &self,
+        _request: Request<AwaitLockRequest>,
+    ) -> Result<Response<AwaitLockResponse>, Status> {
+        let (manager, view) = self.view().await.map_err(|error| status::of_call(&error))?;
+        if !manager.locking().follow_now(view.state.lock_version()).await {
+            return Err(Status::unavailable(
+                "this manager's disk is not locked yet; that goes on by itself, and the log says what it waits for",
+            ));
+        }
+        Ok(Response::new(AwaitLockResponse { old_audit: manager.locking().has_older_keys() }))
     }
 
     async fn rotate_keys(

@@ -54,7 +54,7 @@ const SECOND_READ: Milestone =
 /// Goes the whole way once.
 pub(super) async fn run(client: &Client) -> Result<(), Failure> {
     step("1. This node becomes the first manager of a new cluster.", "coffer swarm init")?;
-    let made = client.init(String::new()).await?;
+    let made = client.init(String::new(), false).await?;
     answer(&format!("Swarm initialized: current node ({}) is now a manager.", made.node_id))?;
 
     let secret_id = create_secret(client).await?;

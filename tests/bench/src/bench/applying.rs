@@ -116,6 +116,8 @@ fn cluster() -> Action {
         manager_token: sealed(32),
         level: Level::FIRST,
         level_version: String::new(),
+        unlock_key: None,
+        lock_version: 0,
     };
     let node = Node {
         id: NodeId::from_entropy([2; 17]),

@@ -40,6 +40,11 @@ impl State {
         self.cluster.as_ref().map_or(Level::FIRST, |cluster| cluster.level)
     }
 
+    /// Counts the changes of the unlock key: what each manager's disk has to follow.
+    pub fn lock_version(&self) -> u32 {
+        self.cluster.as_ref().map_or(0, |cluster| cluster.lock_version)
+    }
+
     /// All nodes, ordered by ID.
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
         self.nodes.values()

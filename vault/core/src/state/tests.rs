@@ -65,6 +65,8 @@ pub(crate) fn create_cluster() -> Action {
         manager_token: sealed(),
         level: Level::FIRST,
         level_version: String::new(),
+        unlock_key: None,
+        lock_version: 0,
     };
     let node = Node {
         id: NodeId::from_entropy(entropy(2)),

@@ -46,8 +46,10 @@ pub(super) struct SegmentKey {
 }
 
 impl LogKey {
-    pub(super) fn segment(&self, number: u64, salt: &[u8; 32]) -> SegmentKey {
-        let prk = Salt::new(HKDF_SHA256, salt).extract(self.disk_key.expose());
+    /// The key of a segment under one of the disk keys; of an unknown one nothing opens.
+    pub(super) fn segment(&self, number: u64, salt: &[u8; 32], generation: usize) -> SegmentKey {
+        let disk_key = self.disk_key.generation(generation);
+        let prk = Salt::new(HKDF_SHA256, salt).extract(disk_key.unwrap_or(&[0; 32]));
         let number_bytes = number.to_le_bytes();
         let info = [b"coffer log v1\0".as_slice(), &self.context, &number_bytes];
         let expanded = prk.expand(&info, &CHACHA20_POLY1305);
@@ -75,25 +77,29 @@ pub(super) struct SegmentHead {
     pub salt: [u8; 32],
 }
 
-/// A sealed header block.
-pub(super) fn encode_segment(key: &LogKey, head: SegmentHead) -> (Vec<u8>, SegmentKey) {
+/// A sealed header block, under the newest disk key.
+pub(super) fn encode_segment(
+    key: &LogKey,
+    head: SegmentHead,
+    generation: usize,
+) -> (Vec<u8>, SegmentKey) {
     let mut block = vec![0; SEGMENT_HEAD];
     block[..8].copy_from_slice(SEGMENT_MAGIC);
     block[8..10].copy_from_slice(&VERSION.to_le_bytes());
     block[16..24].copy_from_slice(&head.number.to_le_bytes());
     block[24..32].copy_from_slice(&head.size.to_le_bytes());
     block[32..64].copy_from_slice(&head.salt);
-    let segment = key.segment(head.number, &head.salt);
+    let segment = key.segment(head.number, &head.salt, generation);
     let (data, tag) = block.split_at_mut(SEGMENT_HEAD - TAG);
     tag.copy_from_slice(&segment.seal(0, data, &mut []));
     (block, segment)
 }
 
-/// Reads and checks a header block.
+/// Reads and checks a header block. Also says which of the disk keys it is under.
 pub(super) fn parse_segment(
     key: &LogKey,
     file: &[u8],
-) -> Result<(SegmentHead, SegmentKey), Broken> {
+) -> Result<(SegmentHead, SegmentKey, usize), Broken> {
     let block = file.get(..SEGMENT_HEAD).ok_or(Broken::Absent)?;
     if block[..8] != *SEGMENT_MAGIC {
         return Err(Broken::Absent);
@@ -107,10 +113,14 @@ pub(super) fn parse_segment(
         size: u64::from_le_bytes(array(block, 24)),
         salt: array(block, 32),
     };
-    let segment = key.segment(head.number, &head.salt);
     let (data, tag) = block.split_at(SEGMENT_HEAD - TAG);
-    segment.open(0, data, &mut tag.to_vec()).ok_or(Broken::Damaged)?;
-    Ok((head, segment))
+    let mut generations = key.disk_key.all().into_iter().map(|(generation, _)| generation);
+    let opened = generations.find_map(|generation| {
+        let segment = key.segment(head.number, &head.salt, generation);
+        segment.open(0, data, &mut tag.to_vec()).map(|()| (segment, generation))
+    });
+    let (segment, generation) = opened.ok_or(Broken::Damaged)?;
+    Ok((head, segment, generation))
 }
 
 /// One batch that opened.

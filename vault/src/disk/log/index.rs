@@ -19,6 +19,8 @@ pub(super) struct Index(Arc<Mutex<VecDeque<Stretch>>>);
 struct Stretch {
     number: u64,
     salt: [u8; 32],
+    /// Which of the disk keys it is under.
+    generation: usize,
     /// Index of the first entry, and the batch's place in blocks. Only batches that hold an entry; rising.
     batches: Vec<(u64, u32)>,
 }
@@ -28,6 +30,7 @@ struct Stretch {
 struct Place {
     number: u64,
     salt: [u8; 32],
+    generation: usize,
     block: u32,
     /// The first entry that stands in a later batch.
     next: u64,
@@ -40,8 +43,20 @@ impl Index {
     }
 
     /// From here on entries stand in this segment.
-    pub(super) fn segment(&self, number: u64, salt: [u8; 32]) {
-        self.lock().push_back(Stretch { number, salt, batches: Vec::new() });
+    pub(super) fn segment(&self, number: u64, salt: [u8; 32], generation: usize) {
+        self.lock().push_back(Stretch { number, salt, generation, batches: Vec::new() });
+    }
+
+    /// Which of the disk keys a segment is under.
+    pub(super) fn generation(&self, number: u64) -> Option<usize> {
+        let stretches = self.lock();
+        let found = stretches.iter().find(|stretch| stretch.number == number);
+        found.map(|stretch| stretch.generation)
+    }
+
+    /// The oldest disk key that a segment is under.
+    fn oldest_generation(&self) -> Option<usize> {
+        self.lock().iter().map(|stretch| stretch.generation).min()
     }
 
     /// An entry stands in the newest segment, in the batch at this place.
@@ -94,9 +109,9 @@ impl Index {
         for stretch in stretches.iter().rev() {
             let behind = stretch.batches.partition_point(|(first, _)| *first <= index);
             next = stretch.batches.get(behind).map_or(next, |(first, _)| *first);
-            let (number, salt) = (stretch.number, stretch.salt);
+            let Stretch { number, salt, generation, .. } = *stretch;
             if let Some((_, block)) = behind.checked_sub(1).and_then(|at| stretch.batches.get(at)) {
-                return Some(Place { number, salt, block: *block, next });
+                return Some(Place { number, salt, generation, block: *block, next });
             }
         }
         None
@@ -165,7 +180,7 @@ fn entries_at(
     place: &Place,
 ) -> io::Result<Vec<(Position, Vec<u8>)>> {
     let name = segment_name(place.number);
-    let key = key.segment(place.number, &place.salt);
+    let key = key.segment(place.number, &place.salt, place.generation);
     let offset = usize::try_from(place.block).map_err(io::Error::other)? * BATCH_ALIGN;
     let damaged = || io::Error::other(format!("log/{name}: offset {offset}: damaged"));
     let batch = Window::open(folder, &name, SINGLE)?.batch(&key, offset)?;
@@ -208,6 +223,11 @@ impl LogReader {
         bytes_max: usize,
     ) -> io::Result<Vec<(Position, Vec<u8>)>> {
         self.index.read(self.folder.as_ref(), &self.key, range, bytes_max)
+    }
+
+    /// The oldest disk key that any of the log is under.
+    pub fn oldest_generation(&self) -> Option<usize> {
+        self.index.oldest_generation()
     }
 
     /// The entry behind which so many bytes of the log stand; nothing if there are fewer.

@@ -48,7 +48,12 @@ fn slot(key: &LogKey, number: u64, random: [u8; 32]) -> Vec<u8> {
 fn number_in(key: &LogKey, slot: &[u8]) -> Result<u64, FileError> {
     let torn = FileError::DoesNotOpen { file: NAME, offset: 0 };
     let (sealed, rest) = slot.split_at_checked(SEALED).ok_or_else(|| torn.clone())?;
-    let body = open_file(NAME, FORM, key.disk_key.expose(), &key.context, sealed)?;
+    let open = |disk_key| open_file(NAME, FORM, disk_key, &key.context, sealed);
+    let older = key.disk_key.all().into_iter().skip(1);
+    // Before a start is complete, a slot may be under an older key.
+    let body = older.fold(open(key.disk_key.expose()), |opened, (_, disk_key)| {
+        opened.or_else(|refused| open(disk_key).map_err(|_| refused))
+    })?;
     if body.len() != 8 || slot.len() != SLOT || rest.iter().any(|byte| *byte != 0) {
         return Err(torn);
     }

@@ -183,6 +183,8 @@ struct Segment<'a> {
     name: &'a str,
     number: u64,
     salt: [u8; 32],
+    /// Which of the disk keys it is under.
+    generation: usize,
     key: SegmentKey,
     window: Window<'a>,
     opening: Opening,
@@ -236,7 +238,7 @@ fn open_segment<'a>(
     let mut window = Window::open(folder, name, WHOLE).map_err(io)?;
     let damaged = |offset| LogError::Damaged { file: name.to_owned(), offset };
     let parsed = parse_segment(key, window.at(0, SEGMENT_HEAD).map_err(io)?);
-    let (head, segment_key) = parsed.map_err(|broken| match broken {
+    let (head, segment_key, generation) = parsed.map_err(|broken| match broken {
         Broken::Absent | Broken::Damaged => damaged(0),
         Broken::Version(found) => LogError::Version { file: name.to_owned(), found },
     })?;
@@ -256,7 +258,7 @@ fn open_segment<'a>(
         _ => return Err(damaged(SEGMENT_HEAD)),
     };
     let (salt, key) = (head.salt, segment_key);
-    Ok(Segment { name, number, salt, key, window, opening, first })
+    Ok(Segment { name, number, salt, generation, key, window, opening, first })
 }
 
 fn is_seal(batch: &Batch) -> bool {
@@ -334,7 +336,7 @@ impl<'a> Reading<'a> {
         let name = segment_name(number);
         let mut segment = open_segment(folder, key, number, &name)?;
         self.opening(&segment.opening)?;
-        self.tail.index.segment(number, segment.salt);
+        self.tail.index.segment(number, segment.salt, segment.generation);
         let (mut highest, mut end, mut last) = (0, SEGMENT_HEAD, (0, 0));
         let mut before = None;
         let is_absent = loop {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -56,7 +56,19 @@ pub struct LogWriter {
     pulse: Pulse,
     /// How many segments hold something.
     segments: Arc<AtomicUsize>,
+    renewal: Renewal,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Has the writer leave what is under an older disk key behind.
+#[derive(Clone, Default)]
+pub struct Renewal(Arc<AtomicBool>);
+
+impl Renewal {
+    /// What is written from now on stands in a new segment, under the newest disk key.
+    pub fn order(&self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// All that the writer starts with.
@@ -86,7 +98,7 @@ impl LogWriter {
             committed: tail.committed,
             last: tail.last,
         };
-        let count = Arc::new(AtomicUsize::new(0));
+        let (count, renewal) = (Arc::new(AtomicUsize::new(0)), Renewal::default());
         let mut writer = Writer {
             folder,
             key,
@@ -98,17 +110,15 @@ impl LogWriter {
             current: None,
             spare: None,
             count: Arc::clone(&count),
+            renewal: renewal.clone(),
             index: tail.index,
             mark,
             pulse: pulse.clone(),
             buffer: Vec::new(),
         };
         // A segment of its own for every start: a torn batch of the last run has used its counter.
-        writer.next_segment().map_err(|Fault { call, file, source }| LogError::Io {
-            call,
-            file,
-            source,
-        })?;
+        let started = writer.forget_old_keys().and_then(|()| writer.next_segment());
+        started.map_err(|Fault { call, file, source }| LogError::Io { call, file, source })?;
         let (queue, submissions) = mpsc::channel();
         let run = move || {
             let ended = writer.run(&submissions);
@@ -126,7 +136,8 @@ impl LogWriter {
             file: "log".into(),
             source,
         })?;
-        Ok(Self { queue: Some(queue), reader, pulse, segments: count, thread: Some(thread) })
+        let thread = Some(thread);
+        Ok(Self { queue: Some(queue), reader, pulse, segments: count, renewal, thread })
     }
 
     /// Reads entries back.
@@ -142,6 +153,11 @@ impl LogWriter {
     /// How many segments hold something. Each start adds one; purging gives them back.
     pub fn segments(&self) -> usize {
         self.segments.load(Ordering::Relaxed)
+    }
+
+    /// The way to have a new segment started.
+    pub fn renewal(&self) -> Renewal {
+        self.renewal.clone()
     }
 
     /// Queues records. After a fault they are refused, through `done`.
@@ -213,6 +229,7 @@ struct Writer {
     spare: Option<JoinHandle<Result<String, Fault>>>,
     /// The number of segments, for whoever decides when to purge.
     count: Arc<AtomicUsize>,
+    renewal: Renewal,
     index: Index,
     mark: Mark,
     /// Beats while something is under way at the disk.
@@ -318,8 +335,13 @@ impl Writer {
         let length = as_u64(self.buffer.len().next_multiple_of(BATCH_ALIGN));
         let current = self.current.as_ref().expect("there is a segment after start");
         // One block stays free for the seal: the last batch of a full segment must be covered too.
-        if current.offset + length + as_u64(BATCH_ALIGN) > self.options.segment_bytes {
+        let is_full = current.offset + length + as_u64(BATCH_ALIGN) > self.options.segment_bytes;
+        let is_renewed = self.renewal.0.swap(false, Ordering::Acquire);
+        if is_full || is_renewed {
             let batch = std::mem::take(&mut self.buffer);
+            if is_renewed {
+                self.forget_old_keys()?;
+            }
             self.next_segment()?;
             self.buffer = batch;
         } else if current.offset > self.options.segment_bytes / 2 {
@@ -368,7 +390,8 @@ impl Writer {
         let draft = self.draft(number)?;
         let salt = (self.entropy)();
         let head = SegmentHead { number, size: self.options.segment_bytes, salt };
-        let (mut bytes, key) = encode_segment(&self.key, head);
+        let generation = self.key.disk_key.newest();
+        let (mut bytes, key) = encode_segment(&self.key, head, generation);
         start_batch(&mut self.buffer);
         encode(&Record::Open(self.state), &mut self.buffer);
         let tag = finish_batch(&key, 1, &self.state.previous_tag, &mut self.buffer);
@@ -382,13 +405,25 @@ impl Writer {
         let marked = self.mark.set(&self.key, number, (self.entropy)());
         marked.map_err(|source| fault("marking", self.mark.name(), source))?;
         let offset = as_u64(SEGMENT_HEAD + self.buffer.len());
-        self.index.segment(number, salt);
+        self.index.segment(number, salt, generation);
         self.segments.push_back((number, 0));
         self.count.store(self.segments.len(), Ordering::Relaxed);
         let (counter, last_counter, is_sealed) = (1, 1, true);
         let current = Segment { file, name, key, offset, counter, last_counter, tag, is_sealed };
         self.current = Some(current);
         Ok(())
+    }
+
+    /// Removes files that may hold something under an older disk key. Used again, they would keep it for a
+    /// long time behind what is written anew.
+    fn forget_old_keys(&mut self) -> Result<(), Fault> {
+        if self.key.disk_key.newest() == 0 {
+            return Ok(());
+        }
+        for free in self.free.drain(..) {
+            self.folder.remove(&free).map_err(|source| fault("removing", &free, source))?;
+        }
+        self.folder.flush().map_err(|source| fault("flushing", "log", source))
     }
 
     /// A file for the next segment: one that is free, the spare, or a new one.
@@ -439,8 +474,9 @@ impl Writer {
                 break;
             }
             let name = segment_name(number);
+            let is_of_newest = self.index.generation(number) == Some(self.key.disk_key.newest());
             self.index.release(number);
-            let released = if self.free.len() < FREE_MAX {
+            let released = if self.free.len() < FREE_MAX && is_of_newest {
                 let free = format!("{SPARE}{number:016x}");
                 let renamed = self.folder.rename(&name, &free);
                 self.free.push_back(free);

@@ -105,6 +105,10 @@ fn action_to(action: &Action) -> Stored {
         Action::StandAlone(id) => Stored::StandAlone(id.to_string()),
         Action::ReportNodes(reports) => Stored::ReportNodes(node::reports_to(reports)),
         Action::RotateToken(role, sealed) => Stored::RotateToken(node::token_to(*role, sealed)),
+        Action::SetAutolock(key) => {
+            Stored::SetAutolock(stored::SetAutolock { unlock_key: key.as_ref().map(sealed_to) })
+        }
+        Action::RotateUnlockKey(key) => Stored::RotateUnlockKey(sealed_to(key)),
     }
 }
 
@@ -203,6 +207,11 @@ fn action_from(action: Stored, known: Level) -> Result<Action, CodecError> {
         Stored::RotateToken(rotate) => {
             Action::RotateToken(role_from(rotate.role)?, sealed_from(rotate.sealed)?)
         }
+        Stored::SetAutolock(set) => {
+            let key = set.unlock_key.map(|key| sealed_from(Some(key)));
+            Action::SetAutolock(key.transpose()?)
+        }
+        Stored::RotateUnlockKey(key) => Action::RotateUnlockKey(sealed_from(Some(key))?),
     })
 }
 

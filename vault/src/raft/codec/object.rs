@@ -125,6 +125,8 @@ pub(super) fn cluster_to(cluster: &Cluster) -> stored::Cluster {
         manager_token: Some(sealed_to(&cluster.manager_token)),
         level: level_to(cluster.level),
         level_version: cluster.level_version.clone(),
+        unlock_key: cluster.unlock_key.as_ref().map(sealed_to),
+        lock_version: cluster.lock_version,
     }
 }
 
@@ -140,6 +142,8 @@ pub(super) fn cluster_from(cluster: stored::Cluster) -> Result<Cluster, CodecErr
         manager_token: sealed_from(cluster.manager_token)?,
         level,
         level_version: cluster.level_version,
+        unlock_key: cluster.unlock_key.map(|key| sealed_from(Some(key))).transpose()?,
+        lock_version: cluster.lock_version,
     })
 }
 

@@ -53,6 +53,8 @@ pub(in crate::raft) fn create_cluster() -> CreateCluster {
             manager_token: sealed(3),
             level: Level::FIRST,
             level_version: String::new(),
+            unlock_key: None,
+            lock_version: 0,
         },
         node: Node {
             id: NodeId::from_entropy([2; 17]),
@@ -193,6 +195,9 @@ fn node_actions() -> Vec<(&'static str, Action)> {
         ("stand-alone", Action::StandAlone(node)),
         ("report-nodes", Action::ReportNodes(vec![(node, NodeStatus::Down)])),
         ("rotate-token", Action::RotateToken(Role::Manager, sealed(11))),
+        ("autolock-on", Action::SetAutolock(Some(sealed(12)))),
+        ("autolock-off", Action::SetAutolock(None)),
+        ("rotate-unlock-key", Action::RotateUnlockKey(sealed(13))),
     ]
 }
 
@@ -289,6 +294,13 @@ fn a_step_up_that_a_program_cannot_follow_stops_it_and_names_the_version() {
     let said = decode_payload(&bytes).unwrap_err().to_string();
     assert!(said.contains("feature level 2 of cofferd 0.9.0"), "{said}");
     assert_eq!(decode_payload_up_to(Level(2), &bytes).unwrap(), payload(raise));
+}
+
+#[test]
+fn a_locked_cluster_reads_as_it_was_written() {
+    let cluster =
+        Cluster { unlock_key: Some(sealed(14)), lock_version: 3, ..create_cluster().cluster };
+    assert_eq!(object::cluster_from(object::cluster_to(&cluster)).unwrap(), cluster);
 }
 
 #[test]

@@ -27,7 +27,7 @@ async fn daemon() -> (TestFolder, Arc<Daemon>) {
         is_rootless: false,
     };
     let daemon = Daemon::start(config, Delivery::Memory).await.unwrap();
-    daemon.init("").await.map(drop).unwrap();
+    daemon.init("", false).await.map(drop).unwrap();
     (folder, daemon)
 }
 

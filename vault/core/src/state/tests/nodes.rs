@@ -222,3 +222,29 @@ fn whoever_is_left_alone_is_the_only_manager_and_the_others_prove_nothing_any_mo
     }
     assert_eq!(state.node(node_id(3)).unwrap().raft_id, Some(3), "it keeps its number");
 }
+
+#[test]
+fn the_unlock_key_is_set_once_exchanged_while_it_is_there_and_taken_away() {
+    let mut state = cluster();
+    let key = |n| Sealed { nonce: [n; 24], ..sealed() };
+    let kept = |state: &State| {
+        let cluster = state.cluster().unwrap();
+        (cluster.sealed(Kind::UnlockKey).map(|key| key.nonce[0]), cluster.lock_version)
+    };
+    let refused = state.run(5, at(20, Action::RotateUnlockKey(key(1))));
+    assert_eq!(refused, Outcome::Refused(Refusal::OutOfSequence), "there is none to be exchanged");
+    state.run(6, at(21, Action::SetAutolock(None)));
+    assert_eq!(kept(&state), (None, 0));
+    state.run(7, at(22, Action::SetAutolock(Some(key(2)))));
+    assert_eq!(kept(&state), (Some(2), 1));
+    state.run(8, at(23, Action::SetAutolock(Some(key(3)))));
+    assert_eq!(kept(&state), (Some(2), 1), "two who turn it on get the same key");
+    state.run(9, at(24, Action::RotateUnlockKey(key(4))));
+    assert_eq!(kept(&state), (Some(4), 2));
+    assert_eq!(state.cluster().unwrap().meta.version_index, 9);
+    state.run(10, at(25, Action::UseEpoch(Epoch(2))));
+    let old = state.run(11, at(26, Action::RotateUnlockKey(key(5))));
+    assert_eq!(old, Outcome::Refused(Refusal::OldKey));
+    state.run(12, at(27, Action::SetAutolock(None)));
+    assert_eq!(kept(&state), (None, 3), "a manager that was away sees that it changed");
+}
