@@ -292,11 +292,6 @@ impl Manager {
         &self.consensus
     }
 
-    /// How this manager's disk is locked.
-    pub fn locking(&self) -> &Locking {
-        &self.locking
-    }
-
     /// The data keys.
     pub fn keys(&self) -> &Keys {
         &self.keys

@@ -9,6 +9,7 @@ use vault_core::unlock::UnlockKey;
 
 use super::{CallError, Manager, SEAL_TRIES, ValueError};
 use crate::entropy;
+use crate::lock::Locking;
 
 /// Why autolock is not as somebody wants it. Swarm's words.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,11 @@ pub(super) fn unlock_key() -> UnlockKey {
 }
 
 impl Manager {
+    /// How this manager's disk is locked.
+    pub fn locking(&self) -> &Locking {
+        &self.locking
+    }
+
     /// Turns autolock on or off. Gives the unlock key if this is what turned it on.
     pub async fn set_autolock(&self, is_on: bool) -> Result<Option<Locked>, LockingError> {
         let cluster = self.cluster_now().await?;
