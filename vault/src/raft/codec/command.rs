@@ -10,7 +10,7 @@ use vault_core::id::{NodeId, ObjectId, ServiceId, TaskId};
 use vault_core::labels::Labels;
 use vault_core::name::SecretName;
 use vault_core::request::RequestId;
-use vault_core::seal::{Epoch, Kind};
+use vault_core::seal::{Epoch, Kind, Sealed};
 use vault_core::task::TaskState;
 use vault_core::time::Timestamp;
 use vault_core::versioned::{Class, VersionLabel, VersionLimit, VersionRef};
@@ -105,9 +105,7 @@ fn action_to(action: &Action) -> Stored {
         Action::StandAlone(id) => Stored::StandAlone(id.to_string()),
         Action::ReportNodes(reports) => Stored::ReportNodes(node::reports_to(reports)),
         Action::RotateToken(role, sealed) => Stored::RotateToken(node::token_to(*role, sealed)),
-        Action::SetAutolock(key) => {
-            Stored::SetAutolock(stored::SetAutolock { unlock_key: key.as_ref().map(sealed_to) })
-        }
+        Action::SetAutolock(key) => Stored::SetAutolock(autolock_to(key.as_ref())),
         Action::RotateUnlockKey(key) => Stored::RotateUnlockKey(sealed_to(key)),
     }
 }
@@ -118,6 +116,10 @@ fn activate_to(class: Class, targets: &[(ObjectId, VersionRef)]) -> stored::Acti
         version: version.to_string(),
     };
     stored::Activate { class: class_to(class), targets: targets.iter().map(target).collect() }
+}
+
+fn autolock_to(key: Option<&Sealed>) -> stored::SetAutolock {
+    stored::SetAutolock { unlock_key: key.map(sealed_to) }
 }
 
 /// Reads a command of which a program of level `known` has seen no later one.
