@@ -166,7 +166,7 @@ impl Consensus {
             return Err(unreadable.into());
         }
         let torn = recovered.torn.take();
-        let keys = LogKeys { reader: writer.reader(), renewal: writer.renewal() };
+        let log_keys = LogKeys { reader: writer.reader(), renewal: writer.renewal() };
         let log = LogStore::new(recovered, writer)?;
         watched.push(("log", log.pulse()));
         let disk = DiskWatch::start(watched, start.patience, start.lost);
@@ -199,7 +199,7 @@ impl Consensus {
         };
         let reads = Reads::start(raft.clone(), peers.clone());
         tokio::spawn(yield_office(raft.clone(), disk.states()));
-        let (leads, log) = (follow_office(&raft), keys);
+        let (leads, log) = (follow_office(&raft), log_keys);
         Ok(Self { raft, gather, peers, door, reads, stamps, leads, views, events, torn, disk, log })
     }
 
