@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use openraft::entry::RaftEntry;
+use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
 use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::{ErrorSubject, ErrorVerb, StorageError};
 use vault_core::command::{Action, Command, NewObject};
@@ -17,7 +18,7 @@ use vault_core::versioned::{Class, VersionLimit};
 
 use super::codec::tests::{create_cluster, sealed};
 use super::consensus::{Consensus, ProposeError, Start};
-use super::machine::{Done, Machine, Shelf};
+use super::machine::{Done, Machine, Shelf, SnapshotFile};
 use super::store::LogStore;
 use super::types::{Entry, Payload, Proposal, Types, log_id};
 use crate::audit::Audit;
@@ -106,6 +107,28 @@ fn who_watches_is_woken_for_what_runs_and_everybody_sees_all() {
     assert!(!views.has_changed().unwrap(), "a new secret changes nothing that runs");
     assert_eq!(views.borrow().state.secrets().len(), 1);
     assert_eq!(held.state.secrets().len(), 0, "a view that is held stays as it is");
+}
+
+#[test]
+fn a_snapshot_that_came_from_another_manager_under_a_drafts_name_is_taken_up() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (one, other) = (testing::folder(), testing::folder());
+        let (_log, mut machine) = stores(&one).unwrap();
+        let create = Action::CreateCluster(Box::new(create_cluster()));
+        machine.apply_one(entry(1, create), &mut Done::default());
+        let built = machine.get_snapshot_builder().await.build_snapshot().await.unwrap();
+        let folder = Arc::clone(&built.snapshot.folder);
+        folder.rename(&built.snapshot.name, "incoming.new").unwrap();
+        let incoming = SnapshotFile { folder, name: "incoming.new".into() };
+        let (_log, mut second) = stores(&other).unwrap();
+        second.install_snapshot(&built.meta, incoming).await.unwrap();
+        assert_eq!(second.applied_index(), Some(1));
+        let current = second.get_current_snapshot().await.unwrap().unwrap();
+        assert_eq!(current.meta, built.meta);
+        let SnapshotFile { folder, name } = current.snapshot;
+        assert_eq!(folder.names().unwrap(), [name], "under its own name, in its own folder");
+    });
 }
 
 async fn consensus(folder: &TestFolder) -> Consensus {
