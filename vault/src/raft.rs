@@ -1,5 +1,6 @@
 //! Consensus: openraft over our log, our snapshots and our types. Nothing outside this module names it.
 
+mod adopt;
 mod alone;
 mod codec;
 mod consensus;
@@ -16,6 +17,7 @@ mod types;
 /// Under which name the library below logs.
 pub const LOG_TARGET: &str = "openraft";
 
+pub use adopt::{IncompleteError, ViewReader, adopt};
 pub use alone::{Remains, Store};
 pub use codec::CodecError;
 pub use consensus::{Consensus, ProposeError, Start, StartError};

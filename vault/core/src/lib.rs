@@ -25,6 +25,7 @@ pub mod labels;
 pub mod limits;
 pub mod name;
 pub mod node;
+pub mod recovery;
 pub mod request;
 pub mod roster;
 pub mod schedule;

@@ -28,6 +28,7 @@ mod held;
 mod lock;
 mod nodes;
 mod read;
+mod recover;
 mod restore;
 mod tasks;
 mod values;

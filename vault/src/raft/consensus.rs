@@ -168,6 +168,9 @@ impl Consensus {
         let torn = recovered.torn.take();
         let log_keys = LogKeys { reader: writer.reader(), renewal: writer.renewal() };
         let log = LogStore::new(recovered, writer)?;
+        if let Some(applied) = &views.borrow().applied {
+            log.vote_at_least(applied);
+        }
         watched.push(("log", log.pulse()));
         let disk = DiskWatch::start(watched, start.patience, start.lost);
         let disk = disk.map_err(StartError::Watch)?;

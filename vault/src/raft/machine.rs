@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use vault_core::command::{Applied, Command, Outcome};
 use vault_core::event::Event;
 use vault_core::id::ClusterId;
-use vault_core::seal::Epoch;
+use vault_core::seal::{DataKey, Epoch};
 use vault_core::state::{Restoring, State};
 
 use super::codec::{self, CodecError};
@@ -341,14 +341,37 @@ fn snapshot_name(view: &View) -> String {
 
 /// Writes a view, and removes the snapshots before it. Returns the file's name.
 pub(super) fn write_view(view: &View, shelf: &Shelf) -> io::Result<String> {
-    let name = snapshot_name(view);
-    let salt = entropy::random();
     // The entries behind a snapshot may be dropped: what they say of callers must be kept first.
     shelf.audit.flush()?;
-    let folder = Arc::clone(&shelf.folder);
     let ring = shelf.keys.ring();
-    let key = ring.in_use(view.state.epoch());
-    let mut writer = SnapshotWriter::create(folder, &name, key, shelf.cluster, salt)?;
+    let name = write_snapshot(view, Arc::clone(&shelf.folder), ring.in_use(view.state.epoch()), shelf.cluster)?;
+    for old in shelf.folder.names()? {
+        if old.ends_with(SNAPSHOT_SUFFIX) && old < name {
+            shelf.folder.remove(&old)?;
+        }
+    }
+    Ok(name)
+}
+
+/// Writes a view as a snapshot. Returns the file's name.
+pub(super) fn write_snapshot(
+    view: &View,
+    folder: Arc<dyn Folder>,
+    key: DataKey<'_>,
+    cluster: ClusterId,
+) -> io::Result<String> {
+    let name = snapshot_name(view);
+    let mut writer = SnapshotWriter::create(folder, &name, key, cluster, entropy::random())?;
+    push_records(view, |record| writer.push(record))?;
+    writer.finish()?;
+    Ok(name)
+}
+
+/// Gives out a view's records, in the order in which they are read back.
+pub(super) fn push_records(
+    view: &View,
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
     let start = stored::SnapshotStart {
         last: view.applied.as_ref().map(stored_id),
         membership_at: view.membership.log_id().as_ref().map(stored_id),
@@ -359,22 +382,14 @@ pub(super) fn write_view(view: &View, shelf: &Shelf) -> io::Result<String> {
         wanted_epoch: view.state.wanted_epoch().0,
         oldest_epoch: view.state.oldest_epoch().0,
     };
-    let mut push =
-        |record| writer.push(&stored::SnapshotRecord { record: Some(record) }.encode_to_vec());
+    let mut push = |record| take(&stored::SnapshotRecord { record: Some(record) }.encode_to_vec());
     push(Record::Start(start))?;
     let mut records = 0;
     for record in codec::records_of(&view.state) {
         push(record)?;
         records += 1;
     }
-    push(Record::End(stored::SnapshotEnd { records }))?;
-    writer.finish()?;
-    for old in shelf.folder.names()? {
-        if old.ends_with(SNAPSHOT_SUFFIX) && old < name {
-            shelf.folder.remove(&old)?;
-        }
-    }
-    Ok(name)
+    push(Record::End(stored::SnapshotEnd { records }))
 }
 
 /// Reads a snapshot back: all of it or nothing.
@@ -383,23 +398,20 @@ fn read_view(name: &str, folder: &dyn Folder, shelf: &Shelf) -> Result<View, Res
     let mut reading = Reading::default();
     let mut broken = None;
     let read = read_records(name, bytes, &shelf.keys.ring(), shelf.cluster, |record| {
-        let taken = codec::record_of(record).and_then(|record| reading.record(record));
-        taken.map_err(|source| broken = Some(source)).ok()
+        reading.take(record).map_err(|source| broken = Some(source)).ok()
     });
     if let Some(source) = broken {
         return Err(RestoreError::Record { name: name.to_owned(), source });
     }
     read?;
-    let (found, said) = (reading.records, reading.said.unwrap_or(u64::MAX));
-    if found != said {
-        return Err(RestoreError::Incomplete { name: name.to_owned(), found, said });
-    }
-    let Reading { state, applied, membership, .. } = reading;
-    Ok(View { state: state.finish(), applied, membership })
+    let incomplete =
+        |(found, said)| RestoreError::Incomplete { name: name.to_owned(), found, said };
+    reading.finish().map_err(incomplete)
 }
 
+/// A view on its way back from its records.
 #[derive(Default)]
-struct Reading {
+pub(super) struct Reading {
     state: Restoring,
     applied: Option<LogId>,
     membership: StoredMembership,
@@ -408,6 +420,21 @@ struct Reading {
 }
 
 impl Reading {
+    /// Takes the next record.
+    pub(super) fn take(&mut self, record: &[u8]) -> Result<(), CodecError> {
+        self.record(codec::record_of(record)?)
+    }
+
+    /// The view, if all its records came; else how many did, and how many there were.
+    pub(super) fn finish(self) -> Result<View, (u64, u64)> {
+        let (found, said) = (self.records, self.said.unwrap_or(u64::MAX));
+        if found != said {
+            return Err((found, said));
+        }
+        let Self { state, applied, membership, .. } = self;
+        Ok(View { state: state.finish(), applied, membership })
+    }
+
     fn record(&mut self, record: Record) -> Result<(), CodecError> {
         match record {
             Record::Start(start) => {

@@ -102,6 +102,13 @@ impl LogStore {
         Ok(Self(Arc::new(Shared { cache, writer, reader, appended, flushed })))
     }
 
+    /// Where a snapshot stands and no vote does, somebody put the snapshot there: the next term must be a
+    /// later one than that of the snapshot's last entry.
+    pub(super) fn vote_at_least(&self, applied: &LogId) {
+        let log::Position { term, node, .. } = position(applied);
+        self.cache().vote.get_or_insert(Vote::new(term, node));
+    }
+
     /// Bytes of all entries ever appended by this process.
     pub(super) fn appended_bytes(&self) -> u64 {
         self.0.appended.load(Ordering::Relaxed)

@@ -8,7 +8,7 @@ use openraft::entry::RaftEntry;
 use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
 use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::{ErrorSubject, ErrorVerb, StorageError};
-use vault_core::command::{Action, Command, NewObject};
+use vault_core::command::{Action, Command, NewObject, Outcome};
 use vault_core::id::{ClusterId, ObjectId};
 use vault_core::labels::Labels;
 use vault_core::name::SecretName;
@@ -16,6 +16,7 @@ use vault_core::seal::Epoch;
 use vault_core::time::Timestamp;
 use vault_core::versioned::{Class, VersionLimit};
 
+use super::adopt::{ViewReader, adopt};
 use super::codec::tests::{create_cluster, sealed};
 use super::consensus::{Consensus, ProposeError, Start};
 use super::machine::{Done, Machine, Shelf, SnapshotFile};
@@ -132,12 +133,16 @@ fn a_snapshot_that_came_from_another_manager_under_a_drafts_name_is_taken_up() {
 }
 
 async fn consensus(folder: &TestFolder) -> Consensus {
+    consensus_of(folder, 1).await
+}
+
+async fn consensus_of(folder: &TestFolder, raft_id: u64) -> Consensus {
     let home: Arc<dyn Folder> = Arc::new(RealFolder::open(folder.path()).unwrap());
     let disk_key = Arc::new(DiskKey::filled(entropy::fill).unwrap());
     let ring = Keyring::first(|key| key.fill(1)).unwrap();
     let started = Consensus::start(Start {
         cluster: ClusterId::from_entropy([1; 17]),
-        raft_id: 1,
+        raft_id,
         recovery_epoch: 1,
         dialer: Arc::new(Dialer::nowhere()),
         log_key: LogKey { context: Vec::new(), disk_key: Arc::clone(&disk_key) },
@@ -184,5 +189,39 @@ fn proposals_that_come_together_are_all_answered_and_none_after_the_end() {
         consensus.stop().await;
         let late = consensus.propose(command(Action::UseEpoch(Epoch(1)))).await;
         assert!(matches!(late, Err(ProposeError::Stopped)), "{late:?}");
+    });
+}
+
+#[test]
+fn a_view_that_is_adopted_goes_on_under_one_new_manager() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (folder, other) = (testing::folder(), testing::folder());
+        let before = consensus(&folder).await;
+        before.found("node", "192.0.2.1:2377").await.unwrap();
+        before.lead().await.unwrap();
+        let create = command(Action::CreateCluster(Box::new(create_cluster())));
+        before.propose(create).await.unwrap();
+        let (view, term) = (before.read().await.unwrap(), before.standing().term);
+        before.stop().await;
+
+        let raft_id = view.applied_index() + 1;
+        let mut reader = ViewReader::default();
+        view.push_records(|record| reader.take(record).map_err(io::Error::other)).unwrap();
+        let adopted = adopt(reader.finish().unwrap(), raft_id, "other", "192.0.2.2:2377");
+        let home = RealFolder::open(other.path()).unwrap();
+        let ring = Keyring::first(|key| key.fill(1)).unwrap();
+        let cluster = ClusterId::from_entropy([1; 17]);
+        adopted.write_snapshot(home.folder("snapshots").unwrap(), ring.newest(), cluster).unwrap();
+        let after = consensus_of(&other, raft_id).await;
+        after.lead().await.unwrap();
+        let members = after.standing().members;
+        assert_eq!(members.len(), 1);
+        assert_eq!((members[0].raft_id, members[0].node_id.as_str()), (raft_id, "other"));
+        assert!(after.standing().term > term, "a later term than any before");
+        let (index, outcome) = after.propose(command(Action::UseEpoch(Epoch(1)))).await.unwrap();
+        assert!(index > raft_id);
+        assert_eq!(outcome, Outcome::Done, "the state is there");
+        after.stop().await;
     });
 }

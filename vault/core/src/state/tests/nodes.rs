@@ -248,3 +248,19 @@ fn the_unlock_key_is_set_once_exchanged_while_it_is_there_and_taken_away() {
     state.run(12, at(27, Action::SetAutolock(None)));
     assert_eq!(kept(&state), (None, 3), "a manager that was away sees that it changed");
 }
+
+#[test]
+fn a_node_that_brings_the_cluster_back_is_alone_and_the_others_count_as_removed() {
+    let before = managers(3);
+    let index = before.index();
+    let alone = before.alone(Node { raft_id: Some(99), ..node(9, Role::Manager) });
+    assert_eq!(alone.nodes().map(|node| node.id).collect::<Vec<_>>(), [node_id(9)]);
+    assert_eq!(alone.node(node_id(9)).unwrap().raft_id, Some(99));
+    assert_eq!(alone.node(node_id(9)).unwrap().meta.version_index, index);
+    for n in 2..5 {
+        assert!(alone.was_removed(node_id(n)), "node {n}");
+    }
+    assert!(!alone.was_removed(node_id(9)));
+    assert!(alone.tasks().is_empty());
+    assert_eq!(alone.workload_index(), index);
+}
