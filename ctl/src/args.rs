@@ -1,5 +1,6 @@
 //! What can be typed, and nothing more: the commands take it from here, checked in form only.
 
+mod backup;
 mod stream;
 mod value;
 
@@ -14,6 +15,9 @@ use clap::Subcommand;
 use crate::grant;
 use crate::grant::GrantRequest;
 use crate::host;
+pub(crate) use backup::BackupCommand;
+pub(crate) use backup::BackupKeyArgs;
+pub(crate) use backup::SaveBackupArgs;
 pub(crate) use stream::AuditCommand;
 pub(crate) use stream::EventsArgs;
 pub(crate) use stream::TailArgs;
@@ -59,6 +63,9 @@ pub(crate) enum Command {
     /// Show who called what, and check that the record of it is whole
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Save the cluster into one sealed file, check such a file, bring the cluster back from it
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Show on one screen how the cluster stands, and what to do about it
     #[command(
         after_help = "Exits with 0 if the cluster is healthy, with 2 if it is not.\n\nExample:\n  coffer status"

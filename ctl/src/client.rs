@@ -2,6 +2,7 @@
 //!
 //! One connection over the daemon's Unix socket; every call has a deadline.
 
+mod backup;
 mod convert;
 mod nodes;
 mod services;
@@ -37,6 +38,8 @@ use crate::objects::AuditReport;
 use crate::objects::Initialized;
 use crate::objects::JoinTokens;
 use crate::objects::KeyStatus;
+pub(crate) use backup::BackupKey;
+pub(crate) use backup::SendError;
 pub(crate) use streams::Answers;
 
 /// Why a call brought no answer that can be used.

@@ -1,6 +1,7 @@
 //! The verbs, each in its file: take what was typed, call the daemon, show the answer.
 
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod converge;
 pub(crate) mod dev;
 pub(crate) mod events;
@@ -38,6 +39,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Events(args) => events::watch(&host()?, &args).await,
         Command::Audit(AuditCommand::Tail(args)) => audit::tail(&host()?, &args).await,
         Command::Audit(AuditCommand::Verify) => audit::verify(&host()?).await,
+        Command::Backup(command) => backup::run(&host()?, command).await,
         Command::Dev(args) => dev::run(&args).await,
         Command::Version => {
             Ok(out::line(format_args!("Client:\n Version:  {}", env!("CARGO_PKG_VERSION")))?)

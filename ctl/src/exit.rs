@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 use crate::args;
 use crate::client::CallError;
 use crate::commands::audit::AuditError;
+use crate::commands::backup::BackupError;
 use crate::commands::dev::DevError;
 use crate::commands::events::EventsError;
 use crate::commands::lock::LockError;
@@ -64,6 +65,8 @@ pub(crate) enum Failure {
     #[error("secret not found: {0}")]
     SecretNotFound(String),
     #[error(transparent)]
+    Backup(#[from] BackupError),
+    #[error(transparent)]
     Dev(#[from] DevError),
     #[error("cannot write the output: {0}")]
     Output(io::Error),
@@ -113,6 +116,7 @@ pub(crate) fn report(result: Result<(), Failure>) -> ExitCode {
         | Failure::Lock(_)
         | Failure::Target(_)
         | Failure::SecretNotFound(_)
+        | Failure::Backup(_)
         | Failure::Dev(_)
         | Failure::Output(_)
         | Failure::Runtime(_) => {

@@ -50,3 +50,15 @@ pub(crate) const STABLE_SECS: u64 = 5;
 
 /// A join or a leave waits for the other managers: 20 s, and the connections before.
 pub(crate) const JOIN_DEADLINE: Duration = Duration::from_mins(1);
+
+/// Sending, checking and restoring a backup of some gigabytes.
+pub(crate) const BACKUP_DEADLINE: Duration = Duration::from_hours(1);
+
+/// Bytes of an identity, a passphrase or a list of recipients: the daemon's own bound.
+pub(crate) const BACKUP_KEY_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of a backup that are sent at once: the daemon's own pieces.
+pub(crate) const BACKUP_PIECE_BYTES: usize = 256 * 1024;
+
+/// Bytes of a backup that are sent to have its header read: whom it is sealed for, and its first piece.
+pub(crate) const BACKUP_START_BYTES: u64 = 2 * 1024 * 1024;

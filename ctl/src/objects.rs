@@ -36,6 +36,27 @@ pub(crate) struct Joined {
     pub(crate) is_done: bool,
 }
 
+/// What a backup says of itself.
+pub(crate) struct BackupHeader {
+    pub(crate) cluster_id: String,
+    /// The manager that it was taken from.
+    pub(crate) node_id: String,
+    pub(crate) recovery_epoch: u32,
+    pub(crate) index: u64,
+    pub(crate) taken_at: i64,
+    pub(crate) secrets: u64,
+    pub(crate) configs: u64,
+    pub(crate) services: u64,
+    pub(crate) nodes: u64,
+}
+
+/// What `backup restore` did.
+pub(crate) struct Restored {
+    pub(crate) header: BackupHeader,
+    pub(crate) node_id: String,
+    pub(crate) recovery_epoch: u32,
+}
+
 /// How a cluster stands, as one manager sees it. Moments are seconds since 1970.
 pub(crate) struct Status {
     pub(crate) cluster_id: String,

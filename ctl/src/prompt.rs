@@ -44,6 +44,22 @@ pub(crate) fn ask_once(text: &str) -> Result<Zeroizing<Vec<u8>>, PromptError> {
     ask(&QuietTerminal::enter()?, text)
 }
 
+/// Asks for the passphrase of a new backup, twice: what a slip of the finger sealed, nobody opens.
+pub(crate) fn ask_passphrase_twice() -> Result<Zeroizing<Vec<u8>>, PromptError> {
+    let quiet = QuietTerminal::enter()?;
+    let first = ask(&quiet, "Passphrase of the backup (not shown): ")?;
+    if first.is_empty() {
+        return Ok(first);
+    }
+    let second = ask(&quiet, "The same passphrase again: ")?;
+    if first == second { Ok(first) } else { Err(PromptError::Different) }
+}
+
+/// Asks for the passphrase that a backup was sealed under.
+pub(crate) fn ask_passphrase() -> Result<Zeroizing<Vec<u8>>, PromptError> {
+    ask(&QuietTerminal::enter()?, "Passphrase of the backup (not shown): ")
+}
+
 fn ask(quiet: &QuietTerminal, text: &str) -> Result<Zeroizing<Vec<u8>>, PromptError> {
     out::prompt(text);
     let line = read_line(Keys(&quiet.stdin));

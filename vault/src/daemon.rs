@@ -1,5 +1,6 @@
 //! The daemon of this node: in no cluster at first, a manager from `swarm init` on.
 
+mod backup;
 mod leave;
 mod locked;
 mod nodes;
@@ -27,7 +28,7 @@ use crate::agent::{self, Delivery, Logs, Setup};
 use crate::disk::diskkey::DiskKeyError;
 use crate::join::{self, JoinError, Joining};
 use crate::manager::{
-    self, FoundError, Founding, Limits, LockingError, Manager, ManagerError, ValueError,
+    self, FoundError, Founding, Limits, LockingError, Manager, ManagerError, RestoreError, ValueError,
 };
 use crate::raft::View;
 use crate::rpc::NodePort;
@@ -81,6 +82,8 @@ pub enum InitError {
     #[error(transparent)]
     Join(#[from] JoinError),
     #[error(transparent)]
+    Restore(#[from] RestoreError),
+    #[error(transparent)]
     Call(#[from] CallError),
     #[error(transparent)]
     Locking(#[from] LockingError),
@@ -124,6 +127,7 @@ pub struct Own {
     pub index: u64,
 }
 
+pub use backup::Restored;
 pub use leave::LeaveError;
 pub use locked::UnlockError;
 pub use nodes::NodeChange;

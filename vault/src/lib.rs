@@ -6,6 +6,7 @@ pub mod address;
 pub mod agent;
 pub mod args;
 pub mod audit;
+pub mod backup;
 pub mod clock;
 pub mod daemon;
 pub mod disk;

@@ -6,6 +6,7 @@ mod alone;
 mod files;
 mod found;
 mod locking;
+mod restore;
 
 use std::io;
 use std::path::Path;
@@ -52,6 +53,7 @@ pub use alone::{AloneError, Found, stand_alone};
 pub use files::Files;
 pub use found::{DRAFT, FoundError, Founding, found, remove_draft};
 pub use locking::{Locked, LockingError};
+pub use restore::{RestoreError, restore};
 
 /// The folder of a cluster's files inside the state directory.
 pub const CLUSTER: &str = "cluster";

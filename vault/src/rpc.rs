@@ -1,6 +1,7 @@
 //! The calls of `coffer`: gRPC on the Unix socket. Each method converts, calls, converts.
 
 mod audit;
+mod backup;
 pub(crate) mod ca;
 mod convert;
 mod dispatch;

@@ -47,6 +47,10 @@ pub enum Call {
     EventsWatch,
     AuditTail,
     AuditVerify,
+    BackupSave,
+    BackupInspect,
+    BackupVerify,
+    BackupRestore,
     RaftVote,
     RaftHeartbeat,
     RaftAppend,
@@ -67,7 +71,9 @@ pub enum Call {
 /// Who calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// Somebody whom the socket's mode let in: root, or a member of the group `coffer`.
+    /// The user whom the daemon runs as: root, or for a rootless daemon its own user.
+    Root,
+    /// Somebody else whom the socket's mode let in: a member of the group `coffer`.
     Operator,
     /// A node that proved itself, and whose record says that it is a manager.
     Manager,
@@ -80,6 +86,8 @@ pub enum Caller {
 /// Who may make a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
+    /// Root alone: what the call gives away, or puts in place, is the whole cluster.
+    Root,
     /// Those whom the socket let in.
     Operators,
     Managers,
@@ -135,6 +143,10 @@ pub const CALLS: &[(Call, u16, &str, Who)] = &[
     (Call::EventsWatch, 80, "/coffer.v1.Events/Watch", Who::Operators),
     (Call::AuditTail, 90, "/coffer.v1.Audit/Tail", Who::Operators),
     (Call::AuditVerify, 91, "/coffer.v1.Audit/Verify", Who::Operators),
+    (Call::BackupSave, 100, "/coffer.v1.Backup/Save", Who::Root),
+    (Call::BackupInspect, 101, "/coffer.v1.Backup/Inspect", Who::Operators),
+    (Call::BackupVerify, 102, "/coffer.v1.Backup/Verify", Who::Operators),
+    (Call::BackupRestore, 103, "/coffer.v1.Backup/Restore", Who::Root),
     (Call::RaftVote, 200, "/coffer.v1.Raft/Vote", Who::Managers),
     (Call::RaftHeartbeat, 201, "/coffer.v1.Raft/Heartbeat", Who::Managers),
     (Call::RaftAppend, 202, "/coffer.v1.Raft/Append", Who::Managers),
@@ -179,10 +191,11 @@ pub fn may(caller: Caller, call: Call) -> bool {
     let entry = CALLS.iter().find(|(known, ..)| *known == call);
     let Some((_, _, _, who)) = entry else { return false };
     match who {
-        Who::Operators => caller == Caller::Operator,
+        Who::Root => caller == Caller::Root,
+        Who::Operators => matches!(caller, Caller::Root | Caller::Operator),
         Who::Managers => caller == Caller::Manager,
         Who::Nodes => matches!(caller, Caller::Manager | Caller::Worker),
-        Who::Anybody => caller != Caller::Operator,
+        Who::Anybody => matches!(caller, Caller::Manager | Caller::Worker | Caller::Stranger),
     }
 }
 
@@ -202,13 +215,15 @@ mod tests {
     #[test]
     fn callers_may_make_the_calls_of_their_kind_alone() {
         for (call, _, _, who) in CALLS {
-            let (operator, manager, worker, stranger) = match who {
-                Who::Operators => (true, false, false, false),
-                Who::Managers => (false, true, false, false),
-                Who::Nodes => (false, true, true, false),
-                Who::Anybody => (false, true, true, true),
+            let (root, operator, manager, worker, stranger) = match who {
+                Who::Root => (true, false, false, false, false),
+                Who::Operators => (true, true, false, false, false),
+                Who::Managers => (false, false, true, false, false),
+                Who::Nodes => (false, false, true, true, false),
+                Who::Anybody => (false, false, true, true, true),
             };
             for (caller, expected) in [
+                (Caller::Root, root),
                 (Caller::Operator, operator),
                 (Caller::Manager, manager),
                 (Caller::Worker, worker),
@@ -217,6 +232,15 @@ mod tests {
                 assert_eq!(may(caller, *call), expected, "{caller:?} {call:?}");
             }
         }
+    }
+
+    #[test]
+    fn root_alone_saves_and_restores_the_whole_cluster() {
+        let refused = CALLS.iter().filter(|(call, _, _, who)| {
+            *who != Who::Managers && may(Caller::Root, *call) && !may(Caller::Operator, *call)
+        });
+        let refused: Vec<_> = refused.map(|(call, ..)| *call).collect();
+        assert_eq!(refused, [Call::BackupSave, Call::BackupRestore]);
     }
 
     #[test]

@@ -122,3 +122,15 @@ pub const DISK_KEYS_MAX: u16 = 64;
 pub const ROOT_WARN_SECS: u64 = 365 * 86_400;
 /// Milliseconds after which a leader that nobody hears counts as none: two elections at their longest.
 pub const LEADER_SILENT_MS: u64 = 2_000;
+/// Recipients of one backup: a team and its escrow, many times over.
+pub const BACKUP_RECIPIENTS_MAX: usize = 100;
+/// Bytes of a backup's passphrase at least: whoever guesses it has every secret and the root's key.
+pub const PASSPHRASE_BYTES_MIN: usize = 12;
+/// Bytes of an identity or a passphrase: many times any of them.
+pub const BACKUP_KEY_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one piece of a backup on its way through the socket: age's own pieces, four together.
+pub const BACKUP_PIECE_BYTES: usize = 256 * 1024;
+/// Backups that are written or read at one time: each may hold a state beside the one in use.
+pub const BACKUPS_AT_ONCE: usize = 2;
+/// Milliseconds that a backup's next piece may take: a client that stands still would hold a place for ever.
+pub const BACKUP_PIECE_MS_MAX: u64 = 60_000;

@@ -114,6 +114,11 @@ impl Keyring {
 
     /// The bytes of the keyring's file. The nonce must be random.
     pub fn to_file(&self, disk_key: &[u8; 32], context: &[u8], nonce: [u8; 24]) -> Vec<u8> {
+        seal_file(FORM, disk_key, nonce, context, &self.danger_to_body())
+    }
+
+    /// The body of the file in the clear, for whoever seals it otherwise.
+    pub fn danger_to_body(&self) -> Zeroizing<Vec<u8>> {
         let mut body = Zeroizing::new(Vec::with_capacity(4 + self.keys.len() * ENTRY_BYTES));
         let count = u32::try_from(self.keys.len()).expect("epochs are counted in 32 bits");
         body.extend_from_slice(&count.to_le_bytes());
@@ -121,17 +126,21 @@ impl Keyring {
             body.extend_from_slice(&epoch.0.to_le_bytes());
             body.extend_from_slice(key.expose());
         }
-        seal_file(FORM, disk_key, nonce, context, &body)
+        body
     }
 
     /// Reads the keyring's file.
     pub fn parse(disk_key: &[u8; 32], context: &[u8], file: &[u8]) -> Result<Self, KeyringError> {
-        let body = open_file(NAME, FORM, disk_key, context, file)?;
+        Self::from_body(&open_file(NAME, FORM, disk_key, context, file)?)
+    }
+
+    /// Reads the body of the file.
+    pub fn from_body(body: &[u8]) -> Result<Self, KeyringError> {
         let content = FileError::Content { file: NAME, offset: 40 };
-        if body.len() < 4 + ENTRY_BYTES || (body.len() - 4) % ENTRY_BYTES != 0 {
+        if body.len() < 4 + ENTRY_BYTES || !(body.len() - 4).is_multiple_of(ENTRY_BYTES) {
             return Err(content.into());
         }
-        let count = u32::from_le_bytes(array(&body, 0));
+        let count = u32::from_le_bytes(array(body, 0));
         let mut keys: Vec<(Epoch, Arc<Guarded>)> = Vec::new();
         for entry in body[4..].chunks_exact(ENTRY_BYTES) {
             let epoch = Epoch(u32::from_le_bytes(array(entry, 0)));

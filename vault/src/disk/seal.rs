@@ -130,7 +130,7 @@ fn checked_body<'a>(name: &'static str, form: Form, file: &'a [u8]) -> Result<&'
 }
 
 /// `N` bytes from `at` on. The caller has checked that they are there.
-pub(super) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     bytes.get(at..at + N).and_then(|part| part.try_into().ok()).expect("the length was checked")
 }
 

@@ -106,7 +106,7 @@ async fn make(state_dir: &Path, founding: Founding, limits: Limits) -> Result<Ma
     };
     let keyring = Keyring::first(entropy::fill)?;
     let root = Root::new(&keyring, membership, unlock_key.as_ref())?;
-    let (issued, credentials) = root.own_identity(membership.node)?;
+    let (issued, credentials) = own_identity(&root.cluster, root.key.expose(), membership.node)?;
     let files = Files { folder, disk_key, keyring, membership, credentials };
     files.write()?;
     let first = first_entry(root.cluster, membership, &founding, issued);
@@ -162,20 +162,24 @@ impl Root {
         };
         Ok(Self { cluster, key: document })
     }
+}
 
-    /// The first manager's own certificate, and what it proves itself with.
-    fn own_identity(&self, node: NodeId) -> Result<(Issued, Credentials), FoundError> {
-        let random = entropy::source();
-        let own = KeyDocument::generate(&random)?;
-        let public = SigningKey::parse(own.expose(), &random)?.public_key();
-        let issued = issue(&self.cluster, self.key.expose(), node, Role::Manager, &public)?;
-        let credentials = Credentials {
-            chain: issued.certificate.clone(),
-            key: Zeroizing::new(own.expose().to_vec()),
-            roots: self.cluster.root_certificate.clone(),
-        };
-        Ok((issued, credentials))
-    }
+/// A new key and certificate for this node, as a manager, and what it proves itself with.
+pub(super) fn own_identity(
+    cluster: &Cluster,
+    root_key: &[u8],
+    node: NodeId,
+) -> Result<(Issued, Credentials), IssueError> {
+    let random = entropy::source();
+    let own = KeyDocument::generate(&random)?;
+    let public = SigningKey::parse(own.expose(), &random)?.public_key();
+    let issued = issue(cluster, root_key, node, Role::Manager, &public)?;
+    let credentials = Credentials {
+        chain: issued.certificate.clone(),
+        key: Zeroizing::new(own.expose().to_vec()),
+        roots: cluster.root_certificate.clone(),
+    };
+    Ok((issued, credentials))
 }
 
 /// Set when the entry is applied.
@@ -189,7 +193,12 @@ fn first_entry(
     founding: &Founding,
     issued: Issued,
 ) -> CreateCluster {
-    let node = Node {
+    CreateCluster { cluster, node: own_node(membership, founding, issued) }
+}
+
+/// This node's record, as the only manager there is.
+pub(super) fn own_node(membership: Membership, founding: &Founding, issued: Issued) -> Node {
+    Node {
         id: membership.node,
         meta: unset(),
         hostname: founding.hostname.clone(),
@@ -204,6 +213,5 @@ fn first_entry(
         pins: vec![issued.pin],
         certificate: issued.certificate,
         certificate_end_secs: issued.end_secs,
-    };
-    CreateCluster { cluster, node }
+    }
 }

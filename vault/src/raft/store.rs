@@ -106,7 +106,7 @@ impl LogStore {
     /// later one than that of the snapshot's last entry.
     pub(super) fn vote_at_least(&self, applied: &LogId) {
         let log::Position { term, node, .. } = position(applied);
-        self.cache().vote.get_or_insert(Vote::new(term, node));
+        self.cache().vote.get_or_insert_with(|| Vote::new(term, node));
     }
 
     /// Bytes of all entries ever appended by this process.

@@ -71,8 +71,8 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Answer {
         let peer = request.extensions().get::<Peer>().copied();
         let call = Call::from_path(request.uri().path());
-        // The socket's mode let this peer in; without a peer nobody knows who it is.
-        let caller = peer.map(|_| Caller::Operator);
+        // Without a peer nobody knows who it is.
+        let caller = peer.map(caller);
         let actor = Actor {
             uid: peer.map_or(u32::MAX, |peer| peer.uid),
             pid: peer.and_then(|peer| u32::try_from(peer.pid?).ok()).unwrap_or(0),
@@ -81,6 +81,15 @@ where
         };
         let refused = match call {
             None => Some(Status::unimplemented("this version has no such call")),
+            Some(call)
+                if caller == Some(Caller::Operator)
+                    && !may(Caller::Operator, call)
+                    && may(Caller::Root, call) =>
+            {
+                Some(Status::permission_denied(
+                    "only root may do this: it gives away, or puts in place, every secret of the cluster",
+                ))
+            }
             // What strangers may call they call on the node port.
             Some(call) if caller.is_none_or(|caller| !may(caller, call)) => {
                 Some(Status::permission_denied("this caller may not make this call"))
@@ -106,6 +115,12 @@ where
             Ok(response)
         })
     }
+}
+
+/// The socket's mode let this peer in; the daemon's own user is root, or stands for root.
+fn caller(peer: Peer) -> Caller {
+    let own = rustix::process::geteuid().as_raw();
+    if peer.uid == own { Caller::Root } else { Caller::Operator }
 }
 
 /// The code of an answer: in its headers if it failed at once, else it is on its way and done.

@@ -9,9 +9,10 @@ use vault_core::service::SpecError;
 use vault_core::versioned::VersionLabelError;
 
 use super::convert::RequestError;
+use crate::backup::{OpenError, SaveError};
 use crate::daemon::{CallError, ForceError, InitError, LeaveError, UnlockError};
 use crate::join::JoinError;
-use crate::manager::{self, FoundError, LockingError};
+use crate::manager::{self, FoundError, LockingError, RestoreError};
 use crate::raft::ProposeError;
 
 pub(super) fn of_refusal(refusal: &Refusal) -> Status {
@@ -88,10 +89,11 @@ pub(super) fn of_init(error: &InitError) -> Status {
     match error {
         InitError::Exists => of_refusal(&Refusal::ClusterExists),
         InitError::Address(address) => Status::new(Code::InvalidArgument, address.to_string()),
-        InitError::Found(FoundError::Call(error)) => of_manager_call(error),
+        InitError::Found(FoundError::Call(error))
+        | InitError::Restore(RestoreError::Call(error)) => of_manager_call(error),
         InitError::Port(_) => Status::new(Code::Unavailable, chain(error)),
         InitError::Join(error) => of_join(error),
-        InitError::Found(error) => Status::new(Code::Internal, chain(error)),
+        InitError::Found(_) | InitError::Restore(_) => Status::new(Code::Internal, chain(error)),
         InitError::Call(error) => of_call(error),
         InitError::Locking(error) => of_locking(error),
     }
@@ -103,6 +105,20 @@ pub(super) fn of_force(error: &ForceError) -> Status {
         ForceError::Port(_) | ForceError::Alone(_) | ForceError::Manager(_) => Code::Internal,
     };
     Status::new(code, chain(error))
+}
+
+pub(super) fn of_save(error: &SaveError) -> Status {
+    match error {
+        SaveError::Call(error) => of_manager_call(error),
+        SaveError::KeysMissing | SaveError::NoCluster => {
+            Status::new(Code::FailedPrecondition, error.to_string())
+        }
+    }
+}
+
+/// Whatever is wrong with a backup, it is what was sent that is wrong.
+pub(super) fn of_backup(error: &OpenError) -> Status {
+    Status::new(Code::InvalidArgument, error.to_string())
 }
 
 pub(super) fn of_leave(error: &LeaveError) -> Status {

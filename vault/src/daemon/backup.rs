@@ -1,0 +1,43 @@
+//! Restoring a backup into a node that is in no cluster.
+
+use std::sync::Arc;
+
+use super::{Daemon, InitError, hostname};
+use crate::backup::{Contents, Header};
+use crate::manager::{self, Founding};
+
+/// A cluster that was brought back.
+pub struct Restored {
+    /// What the backup said of itself.
+    pub header: Header,
+    pub node_id: vault_core::id::NodeId,
+    pub recovery_epoch: u32,
+}
+
+impl Daemon {
+    /// Brings a cluster back with this node as its only manager, and runs its services here.
+    pub async fn restore(
+        &self,
+        contents: Contents,
+        advertise: &str,
+    ) -> Result<Restored, InitError> {
+        let _alone = self.founding.lock().await;
+        if self.manager().is_ok() {
+            return Err(InitError::Exists);
+        }
+        let header = contents.header;
+        let (port, addr) = self.node_port(advertise).await?;
+        let founding = Founding { hostname: hostname(), addr };
+        let limits = self.config.limits.clone();
+        let restored = manager::restore(&self.config.state_dir, contents, founding, limits).await?;
+        let manager = Arc::new(restored);
+        let (node_id, recovery_epoch) = (manager.node_id(), manager.membership().recovery_epoch);
+        tracing::info!(node = %node_id, cluster = %header.cluster, "cluster restored from a backup");
+        self.take_up(Arc::clone(&manager), port).await;
+        // What the managers of before know is worth nothing for what is sealed from now on.
+        if let Err(error) = manager.rotate_keys().await {
+            tracing::warn!(%error, "rotate the data key: coffer swarm rotate-keys");
+        }
+        Ok(Restored { header, node_id, recovery_epoch })
+    }
+}
