@@ -28,7 +28,8 @@ use crate::agent::{self, Delivery, Logs, Setup};
 use crate::disk::diskkey::DiskKeyError;
 use crate::join::{self, JoinError, Joining};
 use crate::manager::{
-    self, FoundError, Founding, Limits, LockingError, Manager, ManagerError, RestoreError, ValueError,
+    self, FoundError, Founding, Limits, LockingError, Manager, ManagerError, RestoreError,
+    ValueError,
 };
 use crate::raft::View;
 use crate::rpc::NodePort;

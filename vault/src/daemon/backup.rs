@@ -27,7 +27,7 @@ impl Daemon {
         }
         let header = contents.header;
         let (port, addr) = self.node_port(advertise).await?;
-        let founding = Founding { hostname: hostname(), addr };
+        let founding = Founding { hostname: hostname(), addr, autolock: false };
         let limits = self.config.limits.clone();
         let restored = manager::restore(&self.config.state_dir, contents, founding, limits).await?;
         let manager = Arc::new(restored);

@@ -344,7 +344,12 @@ pub(super) fn write_view(view: &View, shelf: &Shelf) -> io::Result<String> {
     // The entries behind a snapshot may be dropped: what they say of callers must be kept first.
     shelf.audit.flush()?;
     let ring = shelf.keys.ring();
-    let name = write_snapshot(view, Arc::clone(&shelf.folder), ring.in_use(view.state.epoch()), shelf.cluster)?;
+    let name = write_snapshot(
+        view,
+        Arc::clone(&shelf.folder),
+        ring.in_use(view.state.epoch()),
+        shelf.cluster,
+    )?;
     for old in shelf.folder.names()? {
         if old.ends_with(SNAPSHOT_SUFFIX) && old < name {
             shelf.folder.remove(&old)?;

@@ -121,13 +121,13 @@ fn a_snapshot_that_came_from_another_manager_under_a_drafts_name_is_taken_up() {
         let built = machine.get_snapshot_builder().await.build_snapshot().await.unwrap();
         let folder = Arc::clone(&built.snapshot.folder);
         folder.rename(&built.snapshot.name, "incoming.new").unwrap();
-        let incoming = SnapshotFile { folder, name: "incoming.new".into() };
+        let incoming = SnapshotFile { folder, name: "incoming.new".into(), draft: None };
         let (_log, mut second) = stores(&other).unwrap();
         second.install_snapshot(&built.meta, incoming).await.unwrap();
         assert_eq!(second.applied_index(), Some(1));
         let current = second.get_current_snapshot().await.unwrap().unwrap();
         assert_eq!(current.meta, built.meta);
-        let SnapshotFile { folder, name } = current.snapshot;
+        let SnapshotFile { folder, name, .. } = current.snapshot;
         assert_eq!(folder.names().unwrap(), [name], "under its own name, in its own folder");
     });
 }
