@@ -269,11 +269,6 @@ impl Manager {
         self.memory_budget
     }
 
-    /// When the root certificate ends: seconds since 1970; 0 if it does not read.
-    pub fn root_end_secs(&self) -> u64 {
-        pki::root::end_secs(&self.tls.roots()).unwrap_or(0)
-    }
-
     /// Who this manager is.
     pub fn membership(&self) -> Membership {
         self.membership

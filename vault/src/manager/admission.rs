@@ -150,6 +150,11 @@ impl Manager {
         Ok(id)
     }
 
+    /// When the root certificate ends: seconds since 1970; 0 if it does not read.
+    pub fn root_end_secs(&self) -> u64 {
+        pki::root::end_secs(&self.tls.roots()).unwrap_or(0)
+    }
+
     /// Makes a new standing token: the old one opens nothing from then on.
     pub async fn rotate_token(&self, role: Role) -> Result<u64, AdmitError> {
         let view = self.read().await?;
