@@ -179,7 +179,7 @@ impl Client {
         convert::key_status(answer.status)
     }
 
-    /// Turns autolock on or off; gives the unlock key if this turned it on.
+    /// Sets autolock; gives the unlock key if it was not set before.
     pub(crate) async fn set_autolock(
         &self,
         autolock: bool,

@@ -3,6 +3,8 @@
 
 #[path = "cluster/away.rs"]
 mod away;
+#[path = "cluster/forced.rs"]
+mod forced;
 #[path = "cluster/joining.rs"]
 mod joining;
 #[path = "cluster/keys.rs"]

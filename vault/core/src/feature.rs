@@ -69,35 +69,7 @@ pub fn since(action: &Action) -> Level {
 
 /// What a node must know to apply an action: a step up is also a question to those who cannot follow.
 pub fn needed_to_apply(action: &Action) -> Level {
-    match action {
-        Action::RaiseLevel(raise) => raise.level,
-        Action::CreateCluster(_)
-        | Action::Create(..)
-        | Action::Remove(..)
-        | Action::Rotate(..)
-        | Action::Activate(..)
-        | Action::Rollback(..)
-        | Action::DestroyVersion(..)
-        | Action::Update(..)
-        | Action::CreateService(..)
-        | Action::RemoveService(_)
-        | Action::ChangeTasks(_)
-        | Action::ReportTasks(..)
-        | Action::AdmitNode(_)
-        | Action::RenewNode(..)
-        | Action::PlaceManager(..)
-        | Action::UpdateNode(_)
-        | Action::RemoveNode(..)
-        | Action::StandAlone(_)
-        | Action::ReportNodes(_)
-        | Action::RotateToken(..)
-        | Action::SetAutolock(_)
-        | Action::RotateUnlockKey(_)
-        | Action::WantEpochAfter(_)
-        | Action::UseEpoch(_)
-        | Action::DropEpochsBefore(_)
-        | Action::Reseal(_) => since(action),
-    }
+    if let Action::RaiseLevel(raise) = action { raise.level } else { since(action) }
 }
 
 /// Whether something that came at level `needed` may be proposed to a cluster at this level.

@@ -10,12 +10,14 @@ use std::sync::Arc;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use vault_core::command::Action;
+use vault_core::recovery::next_epoch;
 use vault_core::time::Timestamp;
 use vault_core::unlock::UnlockKey;
 
 use super::{AUDIT, AUDIT_MARK, CLUSTER, DRAFT, Files, LOG, LOG_MARK, Limits, Manager};
 use super::{CallError, ManagerError, remove_draft};
 use crate::audit::Audit;
+use crate::clock;
 use crate::disk::folder::{Folder, RealFolder};
 use crate::disk::log::{self, LogKey, MarkFile};
 use crate::disk::node::Membership;
@@ -103,8 +105,10 @@ async fn make(
     let draft = home.folder(DRAFT)?;
     keep_audit(&path, &state_dir.join(DRAFT))?;
     files.folder = draft;
-    files.membership =
-        Membership { recovery_epoch: before.recovery_epoch.saturating_add(1), ..before };
+    files.membership = Membership {
+        recovery_epoch: next_epoch(before.recovery_epoch, clock::now().secs()),
+        ..before
+    };
     files.write()?;
     let again = Files::read(&state_dir.join(DRAFT), unlock)?;
     let store = store(&files, again, &limits)?;
