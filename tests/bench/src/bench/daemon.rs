@@ -108,6 +108,11 @@ impl Daemon {
         self.child.id()
     }
 
+    /// The address of the node port.
+    pub fn addr(&self) -> String {
+        node_addr(self.number)
+    }
+
     pub fn state_dir(&self) -> PathBuf {
         self.scratch.path().join("state")
     }
@@ -128,6 +133,17 @@ impl Daemon {
     /// Ends the daemon by a signal, waits for its end, and starts it again in the same folders.
     pub fn restart(&mut self, signal: Signal) -> io::Result<()> {
         self.end(signal)?;
+        self.start_again()
+    }
+
+    /// Sends a signal, and waits for nothing.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
+    }
+
+    /// Waits for the daemon's end and starts it again in the same folders.
+    pub fn start_again(&mut self) -> io::Result<()> {
+        self.child.wait()?;
         self.child = start(&self.program, self.scratch.path(), self.number)?;
         Ok(())
     }

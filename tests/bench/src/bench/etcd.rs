@@ -70,6 +70,7 @@ fn run(command: &mut Command) -> io::Result<()> {
 
 /// A running cluster of etcd.
 pub struct Etcd {
+    program: PathBuf,
     scratch: Scratch,
     children: Vec<Child>,
     ca: String,
@@ -82,9 +83,10 @@ impl Etcd {
     pub async fn start(program: &Path, parent: &Path, count: u16) -> io::Result<Self> {
         let scratch = Scratch::new(parent, "etcd")?;
         let ca = certificates(scratch.path()).map_err(io::Error::other)?;
-        let mut etcd = Self { scratch, children: Vec::new(), ca, leader: 0 };
+        let program = program.to_owned();
+        let mut etcd = Self { program, scratch, children: Vec::new(), ca, leader: 0 };
         for number in 0..count {
-            let child = etcd.command(program, number, count).spawn()?;
+            let child = etcd.command(number, count).spawn()?;
             etcd.children.push(child);
         }
         let asked = Instant::now();
@@ -103,7 +105,7 @@ impl Etcd {
         Ok(etcd)
     }
 
-    fn command(&self, program: &Path, number: u16, count: u16) -> Command {
+    fn command(&self, number: u16, count: u16) -> Command {
         let home = self.scratch.path();
         let option = |name: &str, value: &Path| {
             let mut option = OsString::from(format!("--{name}="));
@@ -112,7 +114,7 @@ impl Etcd {
         };
         let (own, peer) = (url(CLIENT_PORT, number), url(PEER_PORT, number));
         let all: Vec<_> = (0..count).map(|n| format!("n{n}={}", url(PEER_PORT, n))).collect();
-        let mut command = Command::new(program);
+        let mut command = Command::new(&self.program);
         command
             .arg(option("data-dir", &home.join(format!("data-{number}"))))
             .arg(option("cert-file", &home.join("server.pem")))
@@ -131,12 +133,13 @@ impl Etcd {
             .args(["--quota-backend-bytes=8589934592", "--snapshot-count=100000"])
             .args(["--logger=zap", "--log-level=error"])
             .stdin(Stdio::null())
-            .stdout(Stdio::null());
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         command
     }
 
     /// The node whose own ID is the leader's, by what each says of itself.
-    async fn find_leader(&self) -> io::Result<usize> {
+    pub async fn find_leader(&self) -> io::Result<usize> {
         for number in 0..self.children.len() {
             let mut grpc = tonic::client::Grpc::new(self.connect_to(number).await?);
             grpc.ready().await.map_err(io::Error::other)?;
@@ -156,7 +159,8 @@ impl Etcd {
         self.children.iter().map(Child::id).collect()
     }
 
-    async fn connect_to(&self, number: usize) -> io::Result<Channel> {
+    /// A new connection to one node.
+    pub async fn connect_to(&self, number: usize) -> io::Result<Channel> {
         let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&self.ca));
         let number = u16::try_from(number).expect("there are a few nodes");
         let endpoint = Endpoint::from_shared(url(CLIENT_PORT, number)).map_err(io::Error::other)?;
@@ -164,11 +168,18 @@ impl Etcd {
         endpoint.connect().await.map_err(io::Error::other)
     }
 
-    /// Kills the leader.
-    pub fn kill_leader(&mut self) -> io::Result<()> {
-        let mut child = self.children.remove(self.leader);
-        kill_process(Pid::from_child(&child), Signal::KILL)?;
-        child.wait().map(drop)
+    /// Sends a signal to one node, and waits for nothing.
+    pub fn signal(&self, node: usize, signal: Signal) -> io::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.children[node]), signal)?)
+    }
+
+    /// Waits for a node's end and starts it again with what it has.
+    pub fn restart(&mut self, node: usize) -> io::Result<()> {
+        self.children[node].wait()?;
+        let count = u16::try_from(self.children.len()).expect("there are a few nodes");
+        let number = u16::try_from(node).expect("there are a few nodes");
+        self.children[node] = self.command(number, count).spawn()?;
+        Ok(())
     }
 
     /// A new connection to a node that does not lead.
