@@ -1,5 +1,8 @@
-//! The store through the real binaries: versions, batches, configs, events, the audit, keys, bounds.
+//! The store through the real binaries: versions, batches, configs, events, the audit, keys, bounds, calls
+//! that are sent again.
 
+#[path = "store/again.rs"]
+mod again;
 #[path = "store/bounds.rs"]
 mod bounds;
 #[path = "store/keys.rs"]

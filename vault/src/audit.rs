@@ -155,7 +155,7 @@ impl Audit {
     /// The code that the audit keeps of an outcome.
     pub fn code_of(outcome: &Outcome) -> u32 {
         match outcome {
-            Outcome::Done | Outcome::Created(_) => 0,
+            Outcome::Done | Outcome::Created(_) | Outcome::Rotated(_) => 0,
             Outcome::Refused(refusal) => record::code_of(refusal),
         }
     }

@@ -135,6 +135,21 @@ pub struct Changed {
     pub index: u64,
     /// What was made or changed.
     pub objects: Vec<ObjectId>,
+    /// Of new versions, in the same order.
+    pub numbers: Vec<u32>,
+}
+
+impl Changed {
+    /// By what came of the command at an index.
+    fn of(index: u64, outcome: Outcome) -> Result<Self, CallError> {
+        let (objects, numbers) = match outcome {
+            Outcome::Done => (Vec::new(), Vec::new()),
+            Outcome::Created(objects) => (objects, Vec::new()),
+            Outcome::Rotated(versions) => versions.into_iter().unzip(),
+            Outcome::Refused(refusal) => return Err(refusal.into()),
+        };
+        Ok(Self { index, objects, numbers })
+    }
 }
 
 /// A sealed value that cannot be handed out.
@@ -309,11 +324,7 @@ impl Manager {
         if let Some(is_logged) = is_logged {
             is_logged.store(true, Ordering::Relaxed);
         }
-        match (index, outcome) {
-            (index, Outcome::Done) => Ok(Changed { index, objects: Vec::new() }),
-            (index, Outcome::Created(objects)) => Ok(Changed { index, objects }),
-            (_, Outcome::Refused(refusal)) => Err(refusal.into()),
-        }
+        Changed::of(index, outcome)
     }
 
     /// The same, where the caller named the objects.
@@ -323,8 +334,8 @@ impl Manager {
         objects: Vec<ObjectId>,
         action: Action,
     ) -> Result<Changed, CallError> {
-        let Changed { index, .. } = self.act_for(asked, action).await?;
-        Ok(Changed { index, objects })
+        let changed = self.act_for(asked, action).await?;
+        Ok(Changed { objects, ..changed })
     }
 
     /// Has a service made.

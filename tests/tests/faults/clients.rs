@@ -133,12 +133,9 @@ impl Client {
             let answer = RotateValuesResponse::decode(&answer[..]).ok()?;
             Some(Answer { version: *answer.numbers.first()?, index: answer.index })
         };
-        let answer = send(manager);
-        // Of a request that is sent again only this is believed, that it was done: the number that is told
-        // then is the next one, not the one that was made.
-        let is_done =
-            answer.is_some() || (is_sent_again && send((manager + 1) % self.wires.len()).is_some());
-        let end = if is_done { micros(self.start) } else { u64::MAX };
+        let again = || if is_sent_again { send((manager + 1) % self.wires.len()) } else { None };
+        let answer = send(manager).or_else(again);
+        let end = if answer.is_some() { micros(self.start) } else { u64::MAX };
         let what = What::Write { value, answer };
         Call { client: self.number, manager, key, start, end, what }
     }

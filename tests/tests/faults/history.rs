@@ -18,8 +18,7 @@ pub struct Call {
 /// Every value is written once: it names its write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// The value, and what the answer said: the version's number and the log's index. With an end and no
-    /// answer it was done, and nobody knows as which version.
+    /// The value, and what the answer said: the version's number and the log's index.
     Write { value: u64, answer: Option<Answer> },
     /// What was read. Reads without an answer are not kept.
     Read { value: u64, answer: Answer },

@@ -273,6 +273,8 @@ pub struct Applied {
 pub enum Outcome {
     Done,
     Created(Vec<ObjectId>),
+    /// What got a version, and its number, in the order of the command.
+    Rotated(Vec<(ObjectId, u32)>),
     Refused(Refusal),
 }
 
@@ -300,6 +302,10 @@ pub enum Refusal {
     /// Sealed before the data key was rotated. The manager seals again; nobody else sees this.
     #[error("the data key was rotated meanwhile")]
     OldKey,
+    /// Another rotation took the number that a version was sealed for. As above, unless the caller wanted
+    /// to be told.
+    #[error("another version came first, again and again: try it later")]
+    NumberTaken,
     #[error("{kind} '{name}' has no version {version}; see: coffer {kind} versions {name}")]
     NoVersion { kind: ObjectKind, name: SecretName, version: VersionRef },
     #[error("{kind} '{name}' has no previous version to go back to")]
@@ -397,6 +403,11 @@ fn holders_words(holders: &[HolderName], others: u64) -> String {
 }
 
 impl Refusal {
+    /// Whether the same request is sealed and sent again: it has no answer yet.
+    pub fn is_sealed_too_late(&self) -> bool {
+        matches!(self, Self::OldKey | Self::NumberTaken)
+    }
+
     /// A reference that names no single object.
     pub fn lookup(kind: impl Into<ObjectKind>, reference: &str, failed: LookupError) -> Self {
         let (kind, reference) = (kind.into(), reference.to_owned());

@@ -123,8 +123,8 @@ impl State {
             Ok(outcome) => outcome,
             Err(refusal) => Outcome::Refused(refusal),
         };
-        // A value under an old key is sealed and sent again: the same request, and not yet answered.
-        let is_answer = outcome != Outcome::Refused(Refusal::OldKey);
+        let is_answer =
+            !matches!(&outcome, Outcome::Refused(refusal) if refusal.is_sealed_too_late());
         if let Some(id) = command.request.filter(|_| is_answer) {
             self.requests.remember(id, outcome.clone());
         }

@@ -75,7 +75,7 @@ impl Manager {
         if used > budget { Err(CallError::MemoryBudget { used, budget }) } else { Ok(()) }
     }
 
-    /// Adds the next version of each: all or none. Returns their numbers, too.
+    /// Adds the next version of each: all or none.
     pub async fn rotate(
         &self,
         asked: Asked,
@@ -83,23 +83,21 @@ impl Manager {
         versions: Vec<NextVersion>,
         activate: bool,
         label: Option<VersionLabel>,
-    ) -> Result<(Changed, Vec<u32>), CallError> {
+    ) -> Result<Changed, CallError> {
         self.check_budget(versions.iter().map(|version| &version.value))?;
         for tries_left in (0..SEAL_TRIES).rev() {
             let view = self.read().await?;
+            if let Some(known) = asked.request.and_then(|id| view.state.requests().answer(id)) {
+                // It was done before, whatever became of what it names.
+                return Changed::of(view.state.index(), known.clone());
+            }
             let sealed = self.seal_next(&view.state, class, &versions, activate, label.as_ref())?;
-            let numbers = sealed.iter().map(|version| version.number).collect();
-            let objects = sealed.iter().map(|version| version.id).collect();
-            let unconditional = versions.iter().all(|version| version.expected.is_none());
-            match self.change(asked.clone(), objects, Action::Rotate(class, sealed)).await {
-                Err(CallError::Refused(Refusal::OldKey)) if tries_left > 0 => {}
-                // Another rotation came first; the caller did not ask to be told.
-                Err(CallError::Refused(Refusal::OutOfSequence))
-                    if unconditional && asked.request.is_none() && tries_left > 0 => {}
-                other => return other.map(|changed| (changed, numbers)),
+            match self.act_for(asked.clone(), Action::Rotate(class, sealed)).await {
+                Err(CallError::Refused(late)) if late.is_sealed_too_late() && tries_left > 0 => {}
+                other => return other,
             }
         }
-        Err(Refusal::OutOfSequence.into())
+        Err(Refusal::NumberTaken.into())
     }
 
     fn seal_next(

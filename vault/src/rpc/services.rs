@@ -62,7 +62,8 @@ impl Services for Daemon {
         let (asked, spec) = checked.map_err(|error| status::of_request(&error))?;
         let manager = self.manager().map_err(|error| status::of_call(&error))?;
         let made = manager.create_service(asked, spec).await;
-        let Changed { index, objects } = made.map_err(|error| status::of_call(&error.into()))?;
+        let Changed { index, objects, .. } =
+            made.map_err(|error| status::of_call(&error.into()))?;
         let id = objects.first().map(ToString::to_string).unwrap_or_default();
         Ok(convert::touching(CreateServiceResponse { id, index }, objects))
     }
@@ -121,7 +122,8 @@ impl Services for Daemon {
         let asked = convert::asked(&request, &[]).map_err(|error| status::of_request(&error))?;
         let manager = self.manager().map_err(|error| status::of_call(&error))?;
         let removed = manager.remove_service(asked, &request.into_inner().reference).await;
-        let Changed { index, objects } = removed.map_err(|error| status::of_call(&error.into()))?;
+        let Changed { index, objects, .. } =
+            removed.map_err(|error| status::of_call(&error.into()))?;
         Ok(convert::touching(RemoveServiceResponse { index }, objects))
     }
 

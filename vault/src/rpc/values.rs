@@ -19,7 +19,7 @@ use crate::manager::{Changed, Draft, NextVersion, lookup};
 type Answer = Result<Response<v1::ChangeResponse>, Status>;
 
 fn answer(changed: Changed) -> Response<v1::ChangeResponse> {
-    let Changed { index, objects } = changed;
+    let Changed { index, objects, .. } = changed;
     convert::touching(v1::ChangeResponse { index }, objects)
 }
 
@@ -56,7 +56,7 @@ pub(super) async fn create(
     let (asked, drafts) = checked.map_err(|error| status::of_request(&error))?;
     let manager = daemon.manager().map_err(|error| status::of_call(&error))?;
     let made = manager.create(asked, class, drafts).await;
-    let Changed { index, objects } = made.map_err(|error| status::of_call(&error.into()))?;
+    let Changed { index, objects, .. } = made.map_err(|error| status::of_call(&error.into()))?;
     let ids = objects.iter().map(ToString::to_string).collect();
     Ok(convert::touching(v1::CreateValuesResponse { ids, index }, objects))
 }
@@ -136,8 +136,8 @@ pub(super) async fn rotate(
     let (asked, versions, label) = checked.map_err(|error| status::of_request(&error))?;
     let manager = daemon.manager().map_err(|error| status::of_call(&error))?;
     let rotated = manager.rotate(asked, class, versions, !keep_pending, label).await;
-    let (changed, numbers) = rotated.map_err(|error| status::of_call(&error.into()))?;
-    let Changed { index, objects } = changed;
+    let changed = rotated.map_err(|error| status::of_call(&error.into()))?;
+    let Changed { index, objects, numbers } = changed;
     Ok(convert::touching(v1::RotateValuesResponse { numbers, index }, objects))
 }
 

@@ -228,6 +228,10 @@ fn rotate(versions: Vec<NewVersion>) -> Action {
     Action::Rotate(Class::Secret, versions)
 }
 
+fn rotated(versions: &[(u8, u32)]) -> Outcome {
+    Outcome::Rotated(versions.iter().map(|(n, number)| (id(*n), *number)).collect())
+}
+
 fn numbers(state: &State, n: u8) -> Vec<u32> {
     state.secrets().get(id(n)).unwrap().versions.iter().map(|version| version.number).collect()
 }
@@ -251,7 +255,7 @@ fn with_secret() -> State {
 #[test]
 fn a_rotation_makes_the_next_version_current_and_a_rollback_moves_the_labels_back() {
     let mut state = with_secret();
-    assert_eq!(state.run(3, at(30, rotate(vec![new_version(5, 2)]))), Outcome::Done);
+    assert_eq!(state.run(3, at(30, rotate(vec![new_version(5, 2)]))), rotated(&[(5, 2)]));
     let rotated = [("current".to_owned(), 2), ("previous".to_owned(), 1)];
     assert_eq!(tags(&state, 5), rotated);
     let back = Action::Rollback(Class::Secret, vec![id(5)]);
@@ -278,15 +282,34 @@ fn a_pending_version_is_read_only_once_it_is_activated() {
 }
 
 #[test]
-fn a_number_that_was_sealed_for_another_version_is_out_of_sequence() {
+fn a_number_that_was_sealed_for_another_version_is_taken_and_a_caller_may_ask_to_be_told() {
     let mut state = with_secret();
     let seen = NewVersion { expected: Some(1), ..new_version(5, 2) };
-    for wrong in [new_version(5, 1), new_version(5, 3), seen] {
+    for (wrong, refusal) in [
+        (new_version(5, 1), Refusal::NumberTaken),
+        (new_version(5, 3), Refusal::NumberTaken),
+        (seen, Refusal::OutOfSequence),
+    ] {
         let outcome = state.run(3, at(30, rotate(vec![wrong])));
-        assert_eq!(outcome, Outcome::Refused(Refusal::OutOfSequence));
+        assert_eq!(outcome, Outcome::Refused(refusal));
     }
     let seen = NewVersion { expected: Some(2), ..new_version(5, 2) };
-    assert_eq!(state.run(4, at(30, rotate(vec![seen]))), Outcome::Done);
+    assert_eq!(state.run(4, at(30, rotate(vec![seen]))), rotated(&[(5, 2)]));
+}
+
+#[test]
+fn a_rotation_that_is_sent_again_is_told_its_own_number() {
+    let mut state = with_secret();
+    let send = |request, number| Command {
+        request: Some(RequestId([request; 16])),
+        ..at(30, rotate(vec![new_version(5, number)]))
+    };
+    assert_eq!(state.run(3, send(1, 2)), rotated(&[(5, 2)]));
+    // Sealed for a number that is taken: that is no answer, and it is sealed again.
+    assert_eq!(state.run(4, send(2, 2)), Outcome::Refused(Refusal::NumberTaken));
+    assert_eq!(state.run(5, send(2, 3)), rotated(&[(5, 3)]));
+    assert_eq!(state.run(6, send(1, 4)), rotated(&[(5, 2)]), "sent again");
+    assert_eq!(numbers(&state, 5), [1, 2, 3]);
 }
 
 #[test]
@@ -294,11 +317,11 @@ fn several_secrets_change_together_or_not_at_all() {
     let mut state = with_secret();
     state.run(3, at(20, create_secret(6, "b")));
     let half = rotate(vec![new_version(5, 2), new_version(6, 9)]);
-    assert_eq!(state.run(4, at(30, half)), Outcome::Refused(Refusal::OutOfSequence));
+    assert_eq!(state.run(4, at(30, half)), Outcome::Refused(Refusal::NumberTaken));
     assert_eq!((numbers(&state, 5), numbers(&state, 6)), (vec![1], vec![1]));
     let both = rotate(vec![new_version(5, 2), new_version(6, 2)]);
     let applied = state.apply(5, at(30, both));
-    assert_eq!(applied.outcome, Outcome::Done);
+    assert_eq!(applied.outcome, rotated(&[(5, 2), (6, 2)]));
     assert!(applied.events.iter().all(|event| event.index == 5));
     assert_eq!(applied.events.len(), 2);
     let twice = rotate(vec![new_version(5, 3), new_version(5, 3)]);

@@ -172,17 +172,23 @@ impl State {
         self.refuse_old_keys(versions.iter().map(|version| &version.sealed))?;
         let values = self.values(class);
         named_once(values, versions.iter().map(|version| version.id))?;
+        let rotated = versions.iter().map(|version| (version.id, version.number)).collect();
         let mut changed = Vec::new();
         for version in versions {
             let object = values.get(version.id)?;
-            let seen = version.expected.is_none_or(|index| index == object.meta.version_index);
-            if !seen || version.number != object.next {
-                return Err(Refusal::OutOfSequence);
+            match version.expected {
+                Some(index) if index != object.meta.version_index => {
+                    return Err(Refusal::OutOfSequence);
+                }
+                Some(_) | None if version.number != object.next => {
+                    return Err(Refusal::NumberTaken);
+                }
+                Some(_) | None => {}
             }
             changed.push(self.with_version(stamp, class, object, version)?);
         }
         self.put(stamp, class, changed);
-        Ok(Outcome::Done)
+        Ok(Outcome::Rotated(rotated))
     }
 
     /// The object with one version more.

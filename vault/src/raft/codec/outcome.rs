@@ -14,6 +14,13 @@ pub(in crate::raft) fn outcome_to(outcome: &Outcome) -> stored::Outcome {
         Outcome::Created(ids) => {
             Stored::Created(stored::Names { names: ids.iter().map(ObjectId::to_string).collect() })
         }
+        Outcome::Rotated(versions) => {
+            let one = |(id, number): &(ObjectId, u32)| stored::RotatedOne {
+                id: id.to_string(),
+                number: *number,
+            };
+            Stored::Rotated(stored::Rotated { versions: versions.iter().map(one).collect() })
+        }
         Outcome::Refused(refusal) => Stored::Refused(refusal_to(refusal)),
     };
     stored::Outcome { outcome: Some(outcome) }
@@ -28,6 +35,11 @@ pub(in crate::raft) fn outcome_from(
         Stored::Created(ids) => {
             let ids = ids.names.iter().map(|id| ObjectId::parse(id));
             Outcome::Created(ids.collect::<Result<_, _>>()?)
+        }
+        Stored::Rotated(rotated) => {
+            let one = |one: stored::RotatedOne| Ok((ObjectId::parse(&one.id)?, one.number));
+            let versions: Result<_, CodecError> = rotated.versions.into_iter().map(one).collect();
+            Outcome::Rotated(versions?)
         }
         Stored::Refused(refusal) => Outcome::Refused(refusal_from(refusal)?),
     })
@@ -73,6 +85,7 @@ fn refusal_to(refusal: &Refusal) -> stored::Refusal {
         Refusal::NoCluster => StoredRefusal::NoCluster(stored::Blank {}),
         Refusal::OutOfSequence => StoredRefusal::OutOfSequence(stored::Blank {}),
         Refusal::OldKey => StoredRefusal::OldKey(stored::Blank {}),
+        Refusal::NumberTaken => StoredRefusal::NumberTaken(stored::Blank {}),
         Refusal::NameTaken { kind, name } => StoredRefusal::NameTaken(object_to(*kind, name, 0)),
         Refusal::NotFound { kind, reference } => {
             StoredRefusal::NotFound(object_to(*kind, reference, 0))
@@ -136,6 +149,7 @@ fn refusal_from(refusal: stored::Refusal) -> Result<Refusal, CodecError> {
         StoredRefusal::NoCluster(_) => Refusal::NoCluster,
         StoredRefusal::OutOfSequence(_) => Refusal::OutOfSequence,
         StoredRefusal::OldKey(_) => Refusal::OldKey,
+        StoredRefusal::NumberTaken(_) => Refusal::NumberTaken,
         StoredRefusal::NameTaken(object) => {
             Refusal::NameTaken { kind: kind_from(object.kind)?, name: object.text }
         }

@@ -370,7 +370,7 @@ fn a_state_comes_back_from_its_records() {
         format!("{before}{}", rest.split_once("epoch").unwrap().1)
     };
     assert_eq!(shown(&restored), shown(&state));
-    assert_golden("snapshot-records", &bytes);
+    assert_golden("snapshot-records-2", &bytes);
 }
 
 #[test]
@@ -418,6 +418,7 @@ fn every_outcome_reads_as_it_was_written() {
         Refusal::InUse { kind, name: name("n"), services: vec!["a".into(), "b".into()] },
         Refusal::OutOfSequence,
         Refusal::OldKey,
+        Refusal::NumberTaken,
         Refusal::NoVersion { kind, name: name("n"), version: VersionRef::Number(3) },
         Refusal::NoPrevious { kind, name: name("n") },
         Refusal::VersionNeeded { kind, name: name("n"), number: 2, why: "needed".into() },
@@ -440,7 +441,9 @@ fn every_outcome_reads_as_it_was_written() {
         Refusal::GrantedSecretsMissing { names: vec!["n".into()] },
     ];
     let made = Outcome::Created(vec![ObjectId::from_entropy([4; 17])]);
-    let outcomes = refusals.into_iter().map(Outcome::Refused).chain([Outcome::Done, made]);
+    let rotated = Outcome::Rotated(vec![(ObjectId::from_entropy([4; 17]), 7)]);
+    let others = [Outcome::Done, made, rotated];
+    let outcomes = refusals.into_iter().map(Outcome::Refused).chain(others);
     for outcome in outcomes {
         let stored = outcome_to(&outcome);
         assert_eq!(outcome_from(Some(stored)).unwrap(), outcome);
