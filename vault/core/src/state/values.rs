@@ -13,7 +13,6 @@ use crate::command::{
 use crate::event::EventAction;
 use crate::id::ObjectId;
 use crate::limits::VERSION_LABELS_MAX;
-use crate::name::Folded;
 use crate::seal::{Epoch, Sealed};
 use crate::table::Table;
 use crate::versioned::{Class, Version, VersionLabel, VersionRef, Versioned};
@@ -129,7 +128,7 @@ impl State {
             if values.table.get(object.id).is_some() || !taken.insert(object.id) {
                 return Err(Refusal::OutOfSequence);
             }
-            let folded = Folded::of(object.name.as_str());
+            let folded = object.name.folded();
             if values.table.by_name(&folded).is_some() || !names.insert(folded) {
                 let name = object.name.to_string();
                 return Err(Refusal::NameTaken { kind: class.into(), name });
@@ -137,7 +136,7 @@ impl State {
         }
         let ids = objects.iter().map(|object| object.id).collect();
         for NewObject { id, name, labels, limit, sealed } in objects {
-            stamp.event(class.into(), EventAction::Create, id, name.as_str());
+            stamp.event(class.into(), EventAction::Create, id, name.shared());
             let object = Versioned::first(id, stamp.meta(), name, sealed);
             self.values_mut(class).insert(Versioned { labels, limit, ..object });
         }
@@ -158,7 +157,7 @@ impl State {
             let name = object.name.clone();
             return Err(Refusal::InUse { kind: class.into(), name, services });
         }
-        stamp.event(class.into(), EventAction::Remove, id, object.name.as_str());
+        stamp.event(class.into(), EventAction::Remove, id, object.name.shared());
         self.values_mut(class).remove(id);
         Ok(Outcome::Done)
     }
@@ -326,7 +325,7 @@ impl State {
         for mut object in changed {
             object.meta.version_index = stamp.index;
             object.meta.updated_at = stamp.at;
-            stamp.event(class.into(), EventAction::Update, object.id, object.name.as_str());
+            stamp.event(class.into(), EventAction::Update, object.id, object.name.shared());
             self.values_mut(class).insert(object);
         }
     }
