@@ -5,12 +5,11 @@
 use std::marker::PhantomData;
 
 use prost::Message;
-use proto::bound::Bounded;
-use proto::codec::BoundedDecoder;
 use tonic::Status;
 use tonic::codec::Codec;
 use tonic::codec::EncodeBuf;
 use tonic::codec::Encoder;
+use tonic_prost::ProstDecoder;
 
 /// A message that can wipe its secret bytes.
 pub(crate) trait Wipe {
@@ -38,19 +37,19 @@ impl<M, R> WipingCodec<M, R> {
 impl<M, R> Codec for WipingCodec<M, R>
 where
     M: Message + Wipe + 'static,
-    R: Message + Bounded + Default + 'static,
+    R: Message + Default + 'static,
 {
     type Encode = Wiped<M>;
     type Decode = R;
     type Encoder = WipingEncoder<M>;
-    type Decoder = BoundedDecoder<R>;
+    type Decoder = ProstDecoder<R>;
 
     fn encoder(&mut self) -> Self::Encoder {
         WipingEncoder(PhantomData)
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        BoundedDecoder::default()
+        ProstDecoder::default()
     }
 }
 

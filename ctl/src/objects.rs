@@ -221,6 +221,8 @@ pub(crate) struct AuditRecord {
     pub(crate) outcome: String,
     pub(crate) request_id: String,
     pub(crate) index: u64,
+    /// The manager that took the call.
+    pub(crate) node: String,
 }
 
 /// What reading the whole audit brought.

@@ -1,9 +1,7 @@
-//! The messages of the wire and of the disk, generated from `proto/`. No rule lives here but how much memory
-//! one may take.
+//! The messages of the wire and of the disk, generated from `proto/`. No rule lives here.
 //!
-//! Named only at the edges: `vault/src/rpc`, `vault/src/raft`, `ctl/src/client.rs`, `ctl/src/codec.rs`.
+//! Named only at the edges: `vault/src/rpc`, `vault/src/raft`, `ctl/src/client.rs`.
 
-pub mod bound;
 pub mod codec;
 
 /// What `coffer` and `cofferd` say to each other.

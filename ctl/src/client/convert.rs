@@ -128,6 +128,7 @@ pub(super) fn audit_record(wire: v1::AuditRecord) -> Result<AuditRecord, CallErr
         outcome,
         request_id: wire.request_id,
         index: wire.index,
+        node: wire.node,
     })
 }
 

@@ -70,6 +70,7 @@ fn fields(record: &AuditRecord) -> Value {
         "Objects": record.objects,
         "RequestID": record.request_id,
         "Index": record.index,
+        "Node": record.node,
     })
 }
 
@@ -103,6 +104,7 @@ mod tests {
             outcome: "OK".to_owned(),
             request_id: "ab".to_owned(),
             index: 9,
+            node: "n1".to_owned(),
         }
     }
 
@@ -123,7 +125,7 @@ mod tests {
             fields(&record(1)).to_string(),
             "{\"Number\":5,\"Time\":\"1970-01-01T00:00:01.500000000Z\",\"UID\":0,\"PID\":4194304,\
              \"Call\":\"/coffer.v1.Secrets/Create\",\"Outcome\":\"OK\",\"Objects\":[\"id1\"],\
-             \"RequestID\":\"ab\",\"Index\":9}"
+             \"RequestID\":\"ab\",\"Index\":9,\"Node\":\"n1\"}"
         );
     }
 

@@ -124,6 +124,7 @@ fn record(number: u64, outcome: u32) -> v1::AuditRecord {
         outcome,
         request_id: "ab".to_owned(),
         index: 4,
+        node: "n1".to_owned(),
     }
 }
 
@@ -144,7 +145,7 @@ fn the_last_records_are_a_table_or_json() {
     let json = fake.run(&["audit", "tail", "-n", "1", "--format", "json"], b"");
     let expected = "{\"Number\":2,\"Time\":\"2026-11-20T20:31:12.000000000Z\",\"UID\":1000,\"PID\":77,\
                     \"Call\":\"/coffer.v1.Secrets/Create\",\"Outcome\":\"NotFound\",\"Objects\":[\"i\"],\
-                    \"RequestID\":\"ab\",\"Index\":4}\n";
+                    \"RequestID\":\"ab\",\"Index\":4,\"Node\":\"n1\"}\n";
     assert_eq!(json, printed(expected));
     let run = fake.run(&["audit", "tail", "-f", "--format", "{{.Number}}"], b"");
     let text = "cofferd ended the stream; go on with 'coffer audit tail -f'\n";

@@ -98,5 +98,6 @@ fn message(record: &Record) -> v1::AuditRecord {
         outcome: record.outcome,
         request_id: record.request.as_ref().map_or_else(String::new, hex),
         index: record.index,
+        node: record.actor.node.as_ref().map_or_else(String::new, ToString::to_string),
     }
 }
