@@ -4,6 +4,8 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::watch;
+#[cfg(planted)]
+use vault_core::planted::{self, Bug};
 use vault_core::seal::Epoch;
 use vault_memory::GuardError;
 use zeroize::Zeroizing;
@@ -125,7 +127,13 @@ impl Keys {
 
     fn keep(&self, ring: Keyring) -> Result<(), KeyChangeError> {
         let file = ring.to_file(self.disk_key.expose(), &self.context, entropy::random());
-        replace(self.folder.as_ref(), keyring::NAME, &file)?;
+        #[cfg(planted)]
+        let is_kept = !planted::on(Bug::EpochLostAtRestart);
+        #[cfg(not(planted))]
+        let is_kept = true;
+        if is_kept {
+            replace(self.folder.as_ref(), keyring::NAME, &file)?;
+        }
         *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
         Ok(())
     }

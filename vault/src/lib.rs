@@ -22,6 +22,8 @@ mod logging;
 pub mod manager;
 pub mod notify;
 pub mod peer;
+#[cfg(planted)]
+mod planted;
 pub mod raft;
 mod rootless;
 mod roster;

@@ -71,6 +71,8 @@ pub fn main() -> ExitCode {
         }
     };
     logging::start(args.log_format, args.log_level);
+    #[cfg(planted)]
+    crate::planted::choose();
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

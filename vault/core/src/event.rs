@@ -1,7 +1,5 @@
 //! What happened to objects, for those who watch. Names no value.
 
-use std::sync::Arc;
-
 use crate::command::ObjectKind;
 use crate::id::ObjectId;
 use crate::time::Timestamp;
@@ -23,6 +21,5 @@ pub struct Event {
     pub kind: ObjectKind,
     pub action: EventAction,
     pub id: ObjectId,
-    /// The text that the object itself has: a hundred thousand events are remembered.
-    pub name: Arc<str>,
+    pub name: String,
 }

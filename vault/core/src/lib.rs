@@ -25,6 +25,8 @@ pub mod labels;
 pub mod limits;
 pub mod name;
 pub mod node;
+#[cfg(planted)]
+pub mod planted;
 pub mod recovery;
 pub mod request;
 pub mod roster;

@@ -13,6 +13,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::id::{ClusterId, ObjectId};
 use crate::limits::{CONFIG_BYTES_END, SECRET_BYTES_END};
+#[cfg(planted)]
+use crate::planted::{self, Bug};
 use crate::versioned::Class;
 
 /// Bytes of a data key.
@@ -113,6 +115,10 @@ pub struct Place {
 impl Place {
     /// What is authenticated along with the value. Every part has a fixed length.
     fn associated_data(&self, epoch: Epoch) -> Vec<u8> {
+        #[cfg(planted)]
+        if planted::on(Bug::SealedWithoutItsPlace) {
+            return Vec::new();
+        }
         let mut data = Vec::with_capacity(80);
         data.extend_from_slice(b"coffer value v1\0");
         data.extend_from_slice(self.cluster.object().as_bytes());

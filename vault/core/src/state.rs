@@ -16,6 +16,8 @@ use crate::id::{NodeId, ObjectId, ServiceId};
 use crate::limits::TASK_ERROR_BYTES_MAX;
 use crate::name::Named;
 use crate::node::Node;
+#[cfg(planted)]
+use crate::planted::{self, Bug};
 use crate::request::Requests;
 use crate::seal::Epoch;
 use crate::service::{Grant, Service, ServiceSpec};
@@ -103,14 +105,8 @@ impl Stamp {
         Meta { version_index: self.index, created_at: self.at, updated_at: self.at }
     }
 
-    fn event(
-        &mut self,
-        kind: ObjectKind,
-        action: EventAction,
-        id: ObjectId,
-        name: impl Into<Arc<str>>,
-    ) {
-        let (index, at, name) = (self.index, self.at, name.into());
+    fn event(&mut self, kind: ObjectKind, action: EventAction, id: ObjectId, name: &str) {
+        let (index, at, name) = (self.index, self.at, name.to_owned());
         self.events.push(Event { index, at, kind, action, id, name });
     }
 }
@@ -121,10 +117,17 @@ impl State {
     pub fn apply(&mut self, index: u64, command: Command) -> Applied {
         self.index = index;
         self.clock = self.clock.max(command.at);
-        if let Some(answer) = command.request.and_then(|id| self.requests.answer(id)) {
+        let answered = command.request.and_then(|id| self.requests.answer(id));
+        #[cfg(planted)]
+        let answered = answered.filter(|_| !planted::on(Bug::RetryAppliedTwice));
+        if let Some(answer) = answered {
             return Applied { outcome: answer.clone(), events: Vec::new() };
         }
         let mut stamp = Stamp { index, at: self.clock, events: Vec::new() };
+        #[cfg(planted)]
+        if planted::on(Bug::ApplyDiffersByNode) {
+            stamp.at = stamp.at.plus(u64::from(std::process::id()));
+        }
         let outcome = match self.act(&mut stamp, command.action) {
             Ok(outcome) => outcome,
             Err(refusal) => Outcome::Refused(refusal),
@@ -221,12 +224,7 @@ impl State {
         let CreateCluster { cluster, node } = first;
         let id = cluster.id.object();
         stamp.event(ObjectKind::Cluster, EventAction::Create, id, "default");
-        stamp.event(
-            ObjectKind::Node,
-            EventAction::Create,
-            node.id.object(),
-            node.hostname.as_str(),
-        );
+        stamp.event(ObjectKind::Node, EventAction::Create, node.id.object(), &node.hostname);
         self.cluster = Some(Arc::new(Cluster { meta: stamp.meta(), ..cluster }));
         self.nodes.insert(node.id, Arc::new(Node { meta: stamp.meta(), ..node }));
         self.workload_index = stamp.index;

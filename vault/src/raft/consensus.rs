@@ -14,6 +14,8 @@ use vault_core::command::{Command, Outcome};
 use vault_core::feature::Level;
 use vault_core::id::ClusterId;
 use vault_core::limits::LEADER_SILENT_MS;
+#[cfg(planted)]
+use vault_core::planted::{self, Bug};
 use vault_core::request::RequestId;
 use vault_core::time::Timestamp;
 
@@ -365,6 +367,13 @@ impl Consensus {
     }
 
     async fn read_once(&self) -> Result<View, TryError> {
+        #[cfg(planted)]
+        if planted::on(match self.standing().is_leader {
+            true => Bug::StaleReadByOldLeader,
+            false => Bug::StaleReadByFollower,
+        }) {
+            return Ok(self.view());
+        }
         match self.raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
             Ok(_) => return Ok(self.view()),
             Err(RaftError::APIError(_)) => {}

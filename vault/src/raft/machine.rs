@@ -390,11 +390,29 @@ pub(super) fn push_records(
     let mut push = |record| take(&stored::SnapshotRecord { record: Some(record) }.encode_to_vec());
     push(Record::Start(start))?;
     let mut records = 0;
-    for record in codec::records_of(&view.state) {
+    let all = codec::records_of(&view.state);
+    #[cfg(planted)]
+    let all = planted_records(all.collect()).into_iter();
+    for record in all {
         push(record)?;
         records += 1;
     }
     push(Record::End(stored::SnapshotEnd { records }))
+}
+
+/// What goes into a snapshot by a program with bugs.
+#[cfg(planted)]
+fn planted_records(mut records: Vec<Record>) -> Vec<Record> {
+    use vault_core::planted::{Bug, on};
+    let changed = |record: &Record| match record {
+        Record::Value(value) => value.meta.as_ref().map(|meta| meta.version_index),
+        _ => None,
+    };
+    if on(Bug::SnapshotWithoutNewest) {
+        let newest = records.iter().filter_map(changed).max();
+        records.retain(|record| newest.is_none() || changed(record) != newest);
+    }
+    records
 }
 
 /// Reads a snapshot back: all of it or nothing.

@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
+#[cfg(planted)]
+use vault_core::planted::{self, Bug};
 
 use super::codec::{CodecError, decode_payload, encode_payload};
 use super::types::{Entry, LogId, Types, Vote, log_id, position};
@@ -92,6 +94,10 @@ impl LogStore {
             bytes_max,
             ..Cache::default()
         };
+        #[cfg(planted)]
+        if planted::on(Bug::VoteForgottenAtRestart) {
+            cache.vote = None;
+        }
         for (at, bytes) in recovered.entries {
             let entry = entry_from(at, &bytes)?;
             cache.push(Cached { entry, bytes: bytes.len(), append: 0 });
@@ -212,6 +218,11 @@ impl RaftLogStorage<Types> for LogStore {
         };
         let records = vec![Record::Vote(vote_to(vote))];
         self.0.writer.submit(Submission { records, done: Some(Box::new(done)) });
+        #[cfg(planted)]
+        if planted::on(Bug::VoteAnsweredBeforeStored) {
+            self.cache().vote = Some(*vote);
+            return Ok(());
+        }
         flushed.await.map_err(io::Error::other)??;
         self.cache().vote = Some(*vote);
         Ok(())

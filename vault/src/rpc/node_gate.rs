@@ -15,6 +15,8 @@ use tower::{Layer, Service};
 use vault_core::access::{Call, Caller, may};
 use vault_core::id::NodeId;
 use vault_core::node::{KeyPin, Role};
+#[cfg(planted)]
+use vault_core::planted::{self, Bug};
 use vault_core::state::State;
 
 use crate::clock;
@@ -92,12 +94,17 @@ pub(super) fn caller(claim: Option<&Claim>, state: &State, now_secs: u64) -> Cal
         return Caller::Stranger;
     };
     let Ok(id) = NodeId::parse(&claim.node) else { return Caller::Stranger };
-    if state.was_removed(id) {
+    let was_removed = state.was_removed(id);
+    #[cfg(planted)]
+    let was_removed = was_removed && !planted::on(Bug::RemovedMemberBelieved);
+    if was_removed {
         return Caller::Stranger;
     }
     let is_certified = claim.role == leaf::Role::Manager;
     match state.node(id) {
         Some(node) if !node.is_proven_by(KeyPin(*claim.key.bytes())) => Caller::Stranger,
+        #[cfg(planted)]
+        Some(_) if is_certified && planted::on(Bug::DemotedMemberBelieved) => Caller::Manager,
         Some(node) if node.role == Role::Manager && is_certified => Caller::Manager,
         Some(_) => Caller::Worker,
         None if is_certified => Caller::Manager,

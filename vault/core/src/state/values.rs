@@ -13,6 +13,9 @@ use crate::command::{
 use crate::event::EventAction;
 use crate::id::ObjectId;
 use crate::limits::VERSION_LABELS_MAX;
+use crate::name::Folded;
+#[cfg(planted)]
+use crate::planted::{self, Bug};
 use crate::seal::{Epoch, Sealed};
 use crate::table::Table;
 use crate::versioned::{Class, Version, VersionLabel, VersionRef, Versioned};
@@ -128,15 +131,18 @@ impl State {
             if values.table.get(object.id).is_some() || !taken.insert(object.id) {
                 return Err(Refusal::OutOfSequence);
             }
-            let folded = object.name.folded();
-            if values.table.by_name(&folded).is_some() || !names.insert(folded) {
+            let folded = Folded::of(object.name.as_str());
+            let is_taken = values.table.by_name(&folded).is_some();
+            #[cfg(planted)]
+            let is_taken = is_taken && !planted::on(Bug::NameNotLookedAt);
+            if is_taken || !names.insert(folded) {
                 let name = object.name.to_string();
                 return Err(Refusal::NameTaken { kind: class.into(), name });
             }
         }
         let ids = objects.iter().map(|object| object.id).collect();
         for NewObject { id, name, labels, limit, sealed } in objects {
-            stamp.event(class.into(), EventAction::Create, id, name.shared());
+            stamp.event(class.into(), EventAction::Create, id, name.as_str());
             let object = Versioned::first(id, stamp.meta(), name, sealed);
             self.values_mut(class).insert(Versioned { labels, limit, ..object });
         }
@@ -157,7 +163,7 @@ impl State {
             let name = object.name.clone();
             return Err(Refusal::InUse { kind: class.into(), name, services });
         }
-        stamp.event(class.into(), EventAction::Remove, id, object.name.shared());
+        stamp.event(class.into(), EventAction::Remove, id, object.name.as_str());
         self.values_mut(class).remove(id);
         Ok(Outcome::Done)
     }
@@ -261,6 +267,10 @@ impl State {
                 return Err(Refusal::NoPrevious { kind: class.into(), name: object.name });
             };
             object.activate(previous);
+            #[cfg(planted)]
+            if planted::on(Bug::VersionNumberUsedAgain) {
+                object.next = previous.saturating_add(1);
+            }
             changed.push(object);
         }
         self.put(stamp, class, changed);
@@ -325,7 +335,7 @@ impl State {
         for mut object in changed {
             object.meta.version_index = stamp.index;
             object.meta.updated_at = stamp.at;
-            stamp.event(class.into(), EventAction::Update, object.id, object.name.shared());
+            stamp.event(class.into(), EventAction::Update, object.id, object.name.as_str());
             self.values_mut(class).insert(object);
         }
     }

@@ -267,6 +267,10 @@ fn is_seal(batch: &Batch) -> bool {
 
 /// What it means that nothing more was read at `end`.
 fn stop(segment: &mut Segment<'_>, end: usize, last: u64, is_end: bool) -> Result<Stop, LogError> {
+    #[cfg(planted)]
+    if vault_core::planted::on(vault_core::planted::Bug::DamageTakenForTornTail) {
+        return Ok(if is_end { Stop::Clean } else { Stop::Torn });
+    }
     let mut at = end;
     while at < segment.window.length() {
         let batch = segment.window.batch(&segment.key, at);

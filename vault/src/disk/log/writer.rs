@@ -9,6 +9,9 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+#[cfg(planted)]
+use vault_core::planted::{self, Bug};
+
 use super::format::{
     BATCH_ALIGN, SEGMENT_HEAD, SegmentHead, SegmentKey, encode_segment, finish_batch, start_batch,
 };
@@ -282,6 +285,10 @@ impl Writer {
                 .then(|| submissions.try_recv().ok())
                 .flatten();
         }
+        #[cfg(planted)]
+        if planted::on(Bug::AcknowledgedBeforeFlush) {
+            waiting.drain(..).for_each(|done| done(Ok(())));
+        }
         let purged_before = self.state.purged;
         match self.store(&records) {
             Ok(()) => waiting.into_iter().for_each(|done| done(Ok(()))),
@@ -355,6 +362,8 @@ impl Writer {
         let current = self.current.as_mut().expect("there is a segment after start");
         let tag = current.write(&mut self.buffer)?;
         let flushed = current.file.flush();
+        #[cfg(planted)]
+        let flushed = if planted::on(Bug::FlushErrorForgiven) { Ok(()) } else { flushed };
         flushed.map_err(|source| fault("flushing", &current.name, source))?;
         current.offset += as_u64(self.buffer.len());
         (current.last_counter, current.tag) = (current.counter, tag);

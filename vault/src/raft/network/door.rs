@@ -18,6 +18,8 @@ use tonic::{Request, Response, Status, Streaming};
 use vault_core::feature::Level;
 use vault_core::id::NodeId;
 use vault_core::limits::SNAPSHOT_FILE_BYTES_MAX;
+#[cfg(planted)]
+use vault_core::planted::{self, Bug};
 
 use super::envelope::Envelope;
 use super::wire;
@@ -145,7 +147,7 @@ impl RaftCalls for Door {
     ) -> Result<Response<Appended>, Status> {
         self.enter(&request)?;
         let (sender, appends) = mpsc::channel::<AppendEntriesRequest<Types>>(APPENDS_WAITING);
-        tokio::spawn(read_appends(request.into_inner(), sender, self.heard.clone()));
+        tokio::spawn(read_appends(request.into_inner(), sender));
         let answers = self.raft.stream_append(ReceiverStream::new(appends));
         let answers = answers.map(|answer| match answer {
             Ok(result) => Ok(wire::appended_to(&result)),
@@ -213,6 +215,11 @@ impl RaftCalls for Door {
         let mut command = codec::command_from(command, Level::KNOWN).map_err(garbled)?;
         let applied = self.views.borrow().state.clock();
         command.at = self.stamps.next(applied);
+        #[cfg(planted)]
+        let from = match &command.actor {
+            Some(actor) if planted::on(Bug::ForwardedCallerBelieved) => actor.node,
+            _ => from,
+        };
         if let Some(actor) = &mut command.actor {
             // Who handed it on answers for the rest of what it says.
             actor.node = from;
@@ -241,10 +248,8 @@ fn not_the_leader() -> Status {
 async fn read_appends(
     mut requests: Streaming<v1::RaftAppendRequest>,
     sender: mpsc::Sender<AppendEntriesRequest<Types>>,
-    heard: Heard,
 ) {
     while let Ok(Some(request)) = requests.message().await {
-        heard.now();
         match wire::append_from(request) {
             Ok(append) => {
                 if sender.send(append).await.is_err() {

@@ -1,0 +1,18 @@
+//! Which bug this process has been given, if it is one with bugs: `COFFER_PLANTED` names it. Compiled with
+//! `--cfg planted` alone.
+
+use vault_core::planted::{Bug, plant};
+
+/// Reads the name, once, before anything else happens.
+///
+/// # Panics
+/// If there is no bug of that name: a check of a bug that is not there would prove nothing.
+pub(crate) fn choose() {
+    let Some(name) = std::env::var_os("COFFER_PLANTED") else { return };
+    let bug = name.to_str().and_then(Bug::parse).expect("COFFER_PLANTED names a bug");
+    plant(bug);
+    tracing::warn!(
+        ?bug,
+        "THIS PROGRAM HAS A BUG ON PURPOSE: it is for the tests of the tests alone"
+    );
+}
