@@ -46,7 +46,8 @@ pub fn source_tree() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package is a folder of the tree")
 }
 
-fn folder() -> &'static Path {
+/// Where cargo puts programs.
+pub(crate) fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let own = std::env::current_exe().expect("this program has a path");
@@ -71,9 +72,9 @@ fn is_fresh(program: &Path) -> bool {
     sources.all(|source| changed(&source) <= Some(built)) && changed(&lock) <= Some(built)
 }
 
-/// Runs cargo without what the outer cargo told this test about its own package: build scripts watch
-/// some of those names and would all run again.
-fn build(folder: &Path) {
+/// Cargo without what the outer cargo told this test about its own package: build scripts watch some of those
+/// names and would all run again.
+pub(crate) fn plain_cargo() -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     let told =
@@ -83,6 +84,12 @@ fn build(folder: &Path) {
             command.env_remove(&name);
         }
     }
+    command
+}
+
+/// Runs cargo.
+fn build(folder: &Path) {
+    let mut command = plain_cargo();
     command.args(["build", "--locked", "--package", "vault", "--package", "ctl", "--bins"]);
     match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => {}

@@ -2,13 +2,18 @@
 //!
 //! Nothing here knows what a test is about. Every wait has a deadline; none waits for luck.
 
+pub mod bad_disk;
 pub mod binaries;
 pub mod cluster;
 pub mod daemon;
 pub mod disk;
+pub mod golden;
+pub mod impostor;
 pub mod keyfiles;
 pub mod messages;
 pub mod node;
+pub mod peers;
+pub mod planted;
 pub mod processes;
 pub mod proxy;
 pub mod run;
@@ -17,7 +22,9 @@ pub mod trace;
 pub mod wait;
 pub mod wire;
 
+pub use bad_disk::BadDisk;
 pub use daemon::{Daemon, Ended};
+pub use impostor::Impostor;
 pub use keyfiles::KeyFiles;
 pub use node::Node;
 pub use run::Run;

@@ -22,6 +22,8 @@ pub struct Node {
     address: Option<String>,
     /// Where others are told to reach it, if that is not where it listens.
     advertised: Option<String>,
+    /// The program, if it is another one than cargo built, and what its environment says.
+    program: Option<(PathBuf, Vec<(String, String)>)>,
 }
 
 /// The port of nodes with an address: below those that the kernel gives away.
@@ -50,8 +52,8 @@ impl Node {
         }
         let mounts_before = processes::mounts();
         let scratch = Scratch::new();
-        let (log_segment_bytes, address, advertised) = (None, None, None);
-        Some(Self { scratch, mounts_before, log_segment_bytes, address, advertised })
+        let (log_segment_bytes, address, advertised, program) = (None, None, None, None);
+        Some(Self { scratch, mounts_before, log_segment_bytes, address, advertised, program })
     }
 
     /// The same, on a loopback address that nobody else uses.
@@ -79,6 +81,12 @@ impl Node {
         self.advertised.as_deref()
     }
 
+    /// The same, run by another program with more in its environment.
+    pub fn running(self, program: PathBuf, environment: &[(&str, &str)]) -> Self {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self { program: Some((program, environment.iter().map(own).collect())), ..self }
+    }
+
     /// What is removed with the node, and a name that nothing else on this host has.
     pub fn scratch(&self) -> &Scratch {
         &self.scratch
@@ -98,7 +106,12 @@ impl Node {
 
     /// `cofferd` with this node's directories and a clean environment.
     pub fn cofferd(&self) -> Command {
-        self.cofferd_at(&binaries::cofferd())
+        let Some((program, environment)) = &self.program else {
+            return self.cofferd_at(&binaries::cofferd());
+        };
+        let mut command = self.cofferd_at(program);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        command
     }
 
     /// The same for a copy of it.

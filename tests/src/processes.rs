@@ -62,13 +62,17 @@ pub fn with_argument(text: &str) -> Vec<u32> {
     pids().into_iter().filter(holds).collect()
 }
 
+/// What a disk of a test's own is called among the mounts.
+pub const BAD_DISK: &str = "coffer-bad-disk";
+
 /// The mounts that this process sees and that could be Coffer's: file systems of FUSE and in memory.
 /// Other kinds come and go on a busy host.
 pub fn mounts() -> BTreeSet<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").expect("this is Linux");
     let is_ours = |line: &&str| {
         let kind = line.split_once(" - ").map_or("", |(_, kind)| kind);
-        ["fuse", "tmpfs", "ramfs"].iter().any(|name| kind.starts_with(name))
+        let is_kind = ["fuse", "tmpfs", "ramfs"].iter().any(|name| kind.starts_with(name));
+        is_kind && !kind.contains(BAD_DISK)
     };
     table.lines().filter(is_ours).map(str::to_owned).collect()
 }

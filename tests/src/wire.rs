@@ -120,7 +120,7 @@ async fn connect(socket: PathBuf) -> Result<Channel, tonic::transport::Error> {
 
 /// Messages as they are.
 #[derive(Clone, Copy)]
-struct Bytes;
+pub(crate) struct Bytes;
 
 impl Codec for Bytes {
     type Encode = Vec<u8>;

@@ -5,23 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use tests::golden::{self, LENGTHS, copy};
 use tests::{Node, Scratch};
 use vault::disk::log;
 use vault::manager::{Limits, Manager};
 use vault::space::Space;
 use vault_core::versioned::{Class, Versioned};
 
-/// Files of a directory, each with its length, a line each: zeros at the end of a file are left out of it.
-const LENGTHS: &str = "lengths";
 /// The format that this version writes.
 const NEWEST: &str = "format-1";
-
-fn golden(format: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(format)
-}
 
 /// The files below a folder, by their paths in it.
 fn files_below(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -36,22 +30,6 @@ fn files_below(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         }
     }
     files
-}
-
-/// A copy that a manager may go on with.
-fn copy_of(format: &str) -> Scratch {
-    let (scratch, from) = (Scratch::new(), golden(format));
-    for line in fs::read_to_string(from.join(LENGTHS)).unwrap().lines() {
-        let (path, length) = line.split_once(' ').unwrap();
-        let mut bytes = fs::read(from.join(path)).unwrap();
-        bytes.resize(length.parse().unwrap(), 0);
-        let to = scratch.path(path);
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::write(&to, bytes).unwrap();
-        // Where sources are kept, nobody keeps that they are closed.
-        fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).unwrap();
-    }
-    scratch
 }
 
 /// What the objects of a class are: name, labels, and for each version its number, labels and value.
@@ -81,7 +59,8 @@ fn objects(manager: &Manager, class: Class) -> Vec<String> {
 
 #[test]
 fn a_state_directory_of_format_1_is_read_whole() {
-    let state_dir = copy_of("format-1");
+    let state_dir = Scratch::new();
+    copy("format-1", state_dir.folder());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let space = Space::watch(state_dir.folder().to_owned()).unwrap();
@@ -119,7 +98,7 @@ fn a_state_directory_of_format_1_is_read_whole() {
 /// Writes the directory of the newest format, if it is asked for and not there yet.
 #[test]
 fn the_newest_format_has_a_golden_directory() {
-    let folder = golden(NEWEST);
+    let folder = golden::folder(NEWEST);
     if std::env::var_os("COFFER_WRITE_GOLDEN").is_none() {
         return assert!(folder.join(LENGTHS).exists(), "{NEWEST} is missing");
     }
