@@ -5,11 +5,12 @@
 use std::marker::PhantomData;
 
 use prost::Message;
+use proto::bound::Bounded;
+use proto::codec::BoundedDecoder;
 use tonic::Status;
 use tonic::codec::Codec;
 use tonic::codec::EncodeBuf;
 use tonic::codec::Encoder;
-use tonic_prost::ProstDecoder;
 
 /// A message that can wipe its secret bytes.
 pub(crate) trait Wipe {
@@ -37,19 +38,19 @@ impl<M, R> WipingCodec<M, R> {
 impl<M, R> Codec for WipingCodec<M, R>
 where
     M: Message + Wipe + 'static,
-    R: Message + Default + 'static,
+    R: Message + Bounded + Default + 'static,
 {
     type Encode = Wiped<M>;
     type Decode = R;
     type Encoder = WipingEncoder<M>;
-    type Decoder = ProstDecoder<R>;
+    type Decoder = BoundedDecoder<R>;
 
     fn encoder(&mut self) -> Self::Encoder {
         WipingEncoder(PhantomData)
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        ProstDecoder::default()
+        BoundedDecoder::default()
     }
 }
 

@@ -1,7 +1,9 @@
-//! The messages of the wire and of the disk, generated from `proto/`. No rule lives here.
+//! The messages of the wire and of the disk, generated from `proto/`. No rule lives here but how much memory
+//! one may take.
 //!
-//! Named only at the edges: `vault/src/rpc`, `vault/src/raft`, `ctl/src/client.rs`.
+//! Named only at the edges: `vault/src/rpc`, `vault/src/raft`, `ctl/src/client.rs`, `ctl/src/codec.rs`.
 
+pub mod bound;
 pub mod codec;
 
 /// What `coffer` and `cofferd` say to each other.

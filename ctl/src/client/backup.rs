@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use futures_util::stream;
+use proto::bound::Bounded;
 use proto::v1;
 use tonic::Request;
 use tonic::Status;
@@ -144,7 +145,7 @@ impl Client {
     }
 
     /// Sends a file with its key.
-    async fn send_file<R: prost::Message + Default + 'static>(
+    async fn send_file<R: prost::Message + Bounded + Default + 'static>(
         &self,
         call: &str,
         mut key: BackupKey,

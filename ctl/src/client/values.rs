@@ -6,12 +6,13 @@ use std::num::NonZeroU32;
 use std::num::NonZeroU64;
 
 use prost::Message;
+use proto::bound::Bounded;
+use proto::codec::MessageCodec;
 use proto::v1;
 use tonic::Request;
 use tonic::Status;
 use tonic::codec::Codec;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic_prost::ProstCodec;
 use zeroize::Zeroize;
 
 use super::CallError;
@@ -194,16 +195,16 @@ impl Client {
     async fn call<M, R>(&self, class: Class, call: &str, message: M) -> Result<R, CallError>
     where
         M: Message + 'static,
-        R: Message + Default + 'static,
+        R: Message + Bounded + Default + 'static,
     {
-        self.ask_coded(ProstCodec::<M, R>::default(), class, call, message).await
+        self.ask_coded(MessageCodec::<M, R>::default(), class, call, message).await
     }
 
     /// Sends values, unless they are more than one request takes.
     async fn send<M, R>(&self, class: Class, call: &str, request: Wiped<M>) -> Result<R, CallError>
     where
         M: Message + Wipe + 'static,
-        R: Message + Default + 'static,
+        R: Message + Bounded + Default + 'static,
     {
         match request.0.encoded_len() {
             bytes if bytes > REQUEST_BYTES_MAX => Err(CallError::TooLarge { bytes }),

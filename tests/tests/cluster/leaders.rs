@@ -3,13 +3,17 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tests::cluster::{form, leader, nodes, status};
+use tests::cluster::{form, leader, leader_of, nodes, status, text};
 use tests::{Daemon, Node, wait_until};
+use vault_core::limits::LEADER_SILENT_MS;
 
 /// How long writes may wait for another leader on a busy machine; on an idle one it is well below a second.
 const ELECTION: Duration = Duration::from_secs(5);
 /// The longest that a call waits without a majority, and some.
 const BOUND: Duration = Duration::from_secs(25);
+
+/// For longer than this a leader is not named that is not heard.
+const SILENCE: Duration = Duration::from_millis(LEADER_SILENT_MS);
 
 const NO_LEADER: &str = "The swarm does not have a leader.";
 
@@ -40,6 +44,23 @@ fn a_killed_leader_is_replaced_and_catches_up_when_it_comes_back() {
         let expected = names(&nodes[(old + 1) % 3]);
         assert_eq!(names(&nodes[old]), expected, "who came back reads what it missed");
     }
+}
+
+#[test]
+fn every_manager_goes_on_naming_the_leader_while_nothing_is_written() {
+    let test = "every_manager_goes_on_naming_the_leader_while_nothing_is_written";
+    let Some(nodes) = nodes::<3>(test) else { return };
+    let _daemons = form(&nodes);
+    let quiet_since = Instant::now();
+    // Reading asks nothing of a follower's log: only the leader's heartbeats are heard.
+    while quiet_since.elapsed() < SILENCE + SILENCE / 2 {
+        leader_of(&[&nodes[0]]);
+    }
+    wait_until("every manager names the same leader", || {
+        let named = |node: &Node| status(node).map(|status| text(&status, "LeaderID"));
+        let first = named(&nodes[0]).filter(|leader| !leader.is_empty());
+        first.is_some() && nodes.iter().all(|node| named(node) == first)
+    });
 }
 
 #[test]

@@ -53,6 +53,7 @@ const TWICE: &[(&str, &str)] = &[
 
 /// Packages of ours that are in the product, and where their manifests are.
 const PRODUCT: &[(&str, &str)] = &[
+    ("base2histogram", "vault/histogram"),
     ("ctl", "ctl"),
     ("fusefs", "fusefs"),
     ("pki", "pki"),
@@ -150,4 +151,16 @@ fn nothing_is_built_in_two_versions_without_a_reason() {
     wrong.extend(gone.map(|name| format!("{name}: no longer twice: take it off the list")));
     assert_none("crates in more than one version", wrong);
     assert!(TWICE.iter().all(|(_, reason)| reason.len() > 10), "every reason is given");
+}
+
+#[test]
+fn the_stand_in_for_openrafts_histograms_is_built_everywhere() {
+    let locks = ["Cargo.lock", "tests/bench/Cargo.lock", "tests/fuzz/Cargo.lock"];
+    let of_registry = |lock: &&str| {
+        let text = read(lock);
+        let package = text.split("[[package]]").find(|p| p.contains("name = \"base2histogram\""));
+        package.is_none_or(|package| package.contains("registry+"))
+    };
+    let wrong: Vec<String> = locks.into_iter().filter(of_registry).map(str::to_owned).collect();
+    assert_none("`[patch.crates-io]` is not in force", wrong);
 }

@@ -7,6 +7,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("proto", &[]),
     ("pki", &[]),
     ("vault/core", &["pki"]),
+    ("vault/histogram", &[]),
     ("vault/memory", &[]),
     ("fusefs", &["vault-core", "vault-memory"]),
     ("vault", &["proto", "pki", "vault-core", "vault-memory", "fusefs"]),

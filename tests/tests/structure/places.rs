@@ -14,6 +14,7 @@ const EDGES: &[&str] = &[
     "vault/src/raft/machine.rs",
     "ctl/src/client.rs",
     "ctl/src/client/",
+    "ctl/src/codec.rs",
     "ctl/tests/",
     "tests/bench/",
 ];

@@ -1,5 +1,7 @@
 //! What happened to objects, for those who watch. Names no value.
 
+use std::sync::Arc;
+
 use crate::command::ObjectKind;
 use crate::id::ObjectId;
 use crate::time::Timestamp;
@@ -21,5 +23,6 @@ pub struct Event {
     pub kind: ObjectKind,
     pub action: EventAction,
     pub id: ObjectId,
-    pub name: String,
+    /// The text that the object itself has: a hundred thousand events are remembered.
+    pub name: Arc<str>,
 }

@@ -53,6 +53,11 @@ impl SecretName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The same text, and not a copy of it.
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
 }
 
 /// The name of a service: one DNS label, with underscores allowed inside.

@@ -105,8 +105,14 @@ impl Stamp {
         Meta { version_index: self.index, created_at: self.at, updated_at: self.at }
     }
 
-    fn event(&mut self, kind: ObjectKind, action: EventAction, id: ObjectId, name: &str) {
-        let (index, at, name) = (self.index, self.at, name.to_owned());
+    fn event(
+        &mut self,
+        kind: ObjectKind,
+        action: EventAction,
+        id: ObjectId,
+        name: impl Into<Arc<str>>,
+    ) {
+        let (index, at, name) = (self.index, self.at, name.into());
         self.events.push(Event { index, at, kind, action, id, name });
     }
 }
@@ -224,7 +230,12 @@ impl State {
         let CreateCluster { cluster, node } = first;
         let id = cluster.id.object();
         stamp.event(ObjectKind::Cluster, EventAction::Create, id, "default");
-        stamp.event(ObjectKind::Node, EventAction::Create, node.id.object(), &node.hostname);
+        stamp.event(
+            ObjectKind::Node,
+            EventAction::Create,
+            node.id.object(),
+            node.hostname.as_str(),
+        );
         self.cluster = Some(Arc::new(Cluster { meta: stamp.meta(), ..cluster }));
         self.nodes.insert(node.id, Arc::new(Node { meta: stamp.meta(), ..node }));
         self.workload_index = stamp.index;

@@ -11,8 +11,10 @@ use crate::seal::{Kind, Sealed};
 use crate::time::Timestamp;
 
 mod tags;
+mod versions;
 
 pub use tags::{Tags, VersionLabel, VersionLabelError};
+pub use versions::Versions;
 
 /// When an object was made and changed, and by which log index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +125,7 @@ pub struct Versioned {
     pub name: SecretName,
     pub labels: Labels,
     /// Ordered by number, never empty.
-    pub versions: Vec<Version>,
+    pub versions: Versions,
     /// Invariants: `current` is there; every label points to a version that is kept.
     pub tags: Tags,
     /// The number that the next version gets: above all that ever were.
@@ -140,7 +142,7 @@ impl Versioned {
             meta,
             name,
             labels: Labels::default(),
-            versions: vec![first],
+            versions: first.into(),
             tags: Tags::from_iter([(VersionLabel::current(), 1)]),
             next: 2,
             limit: VersionLimit::default(),
@@ -240,6 +242,15 @@ mod tests {
             [Class::Secret, Class::Config].map(|class| class.to_string()),
             ["secret", "config"]
         );
+    }
+
+    #[test]
+    fn an_object_takes_one_block_beside_its_name_and_its_value() {
+        // With what a block costs beside it, and the counts of an `Arc`: 192 bytes.
+        assert!(size_of::<Versioned>() <= 168, "{} bytes", size_of::<Versioned>());
+        let labels = Labels::parse([].into()).unwrap();
+        assert_eq!(labels, Labels::default());
+        assert!(labels.as_map().is_empty());
     }
 
     #[test]

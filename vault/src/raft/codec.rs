@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use prost::Message;
+use proto::bound::{self, BoundError};
 use proto::stored;
 use vault_core::feature::Level;
 use vault_core::id::IdError;
@@ -28,8 +29,8 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Stored bytes that do not read as what they should be.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
-    #[error("not protobuf")]
-    Protobuf(#[from] prost::DecodeError),
+    #[error("not what is stored")]
+    Bound(#[from] BoundError),
     #[error("{field} is missing")]
     Missing { field: &'static str },
     #[error("{field} is out of its range")]
@@ -102,7 +103,7 @@ pub(super) fn decode_payload(bytes: &[u8]) -> Result<Payload, CodecError> {
 
 /// The same, of a program that knows this level.
 fn decode_payload_up_to(known: Level, bytes: &[u8]) -> Result<Payload, CodecError> {
-    let entry = stored::Entry::decode(bytes)?;
+    let entry: stored::Entry = bound::decode_stored(bytes)?;
     Ok(match entry.payload.ok_or(CodecError::UnknownAction)? {
         stored::entry::Payload::Blank(_) => Payload::Blank,
         stored::entry::Payload::Command(command) => {

@@ -95,6 +95,6 @@ fn message(event: Event) -> v1::Event {
         kind: event.kind.to_string(),
         action: action.to_owned(),
         id: event.id.to_string(),
-        name: event.name,
+        name: event.name.to_string(),
     }
 }

@@ -26,7 +26,7 @@ impl State {
             return Err(Refusal::NodesTooMany { max: NODES_MAX });
         }
         let joined = Node { meta: stamp.meta(), raft_id: raft_id(stamp, node.role), ..node };
-        stamp.event(ObjectKind::Node, EventAction::Create, id.object(), &joined.hostname);
+        stamp.event(ObjectKind::Node, EventAction::Create, id.object(), joined.hostname.as_str());
         self.nodes.insert(id, Arc::new(joined));
         self.workload_index = stamp.index;
         Ok(Outcome::Created(vec![id.object()]))
@@ -118,7 +118,7 @@ impl State {
             .map(|(known, end)| (*known, *end))
             .collect();
         self.removed.insert(id, node.certificate_end_secs);
-        stamp.event(ObjectKind::Node, EventAction::Remove, id.object(), &node.hostname);
+        stamp.event(ObjectKind::Node, EventAction::Remove, id.object(), node.hostname.as_str());
         self.workload_index = stamp.index;
         Ok(Outcome::Done)
     }
@@ -150,7 +150,12 @@ impl State {
             };
             // No new version index: an operator's change must not fail because a node came or went.
             let changed = Node { status, ..Node::clone(node) };
-            stamp.event(ObjectKind::Node, EventAction::Update, id.object(), &changed.hostname);
+            stamp.event(
+                ObjectKind::Node,
+                EventAction::Update,
+                id.object(),
+                changed.hostname.as_str(),
+            );
             self.nodes.insert(id, Arc::new(changed));
             self.workload_index = stamp.index;
         }
@@ -220,7 +225,12 @@ impl State {
     fn change_node(&mut self, stamp: &mut Stamp, mut node: Node) {
         node.meta.version_index = stamp.index;
         node.meta.updated_at = stamp.at;
-        stamp.event(ObjectKind::Node, EventAction::Update, node.id.object(), &node.hostname);
+        stamp.event(
+            ObjectKind::Node,
+            EventAction::Update,
+            node.id.object(),
+            node.hostname.as_str(),
+        );
         self.nodes.insert(node.id, Arc::new(node));
     }
 }

@@ -13,7 +13,6 @@ use crate::command::{
 use crate::event::EventAction;
 use crate::id::ObjectId;
 use crate::limits::VERSION_LABELS_MAX;
-use crate::name::Folded;
 #[cfg(planted)]
 use crate::planted::{self, Bug};
 use crate::seal::{Epoch, Sealed};
@@ -131,7 +130,7 @@ impl State {
             if values.table.get(object.id).is_some() || !taken.insert(object.id) {
                 return Err(Refusal::OutOfSequence);
             }
-            let folded = Folded::of(object.name.as_str());
+            let folded = object.name.folded();
             let is_taken = values.table.by_name(&folded).is_some();
             #[cfg(planted)]
             let is_taken = is_taken && !planted::on(Bug::NameNotLookedAt);
@@ -142,7 +141,7 @@ impl State {
         }
         let ids = objects.iter().map(|object| object.id).collect();
         for NewObject { id, name, labels, limit, sealed } in objects {
-            stamp.event(class.into(), EventAction::Create, id, name.as_str());
+            stamp.event(class.into(), EventAction::Create, id, name.shared());
             let object = Versioned::first(id, stamp.meta(), name, sealed);
             self.values_mut(class).insert(Versioned { labels, limit, ..object });
         }
@@ -163,7 +162,7 @@ impl State {
             let name = object.name.clone();
             return Err(Refusal::InUse { kind: class.into(), name, services });
         }
-        stamp.event(class.into(), EventAction::Remove, id, object.name.as_str());
+        stamp.event(class.into(), EventAction::Remove, id, object.name.shared());
         self.values_mut(class).remove(id);
         Ok(Outcome::Done)
     }
@@ -335,7 +334,7 @@ impl State {
         for mut object in changed {
             object.meta.version_index = stamp.index;
             object.meta.updated_at = stamp.at;
-            stamp.event(class.into(), EventAction::Update, object.id, object.name.as_str());
+            stamp.event(class.into(), EventAction::Update, object.id, object.name.shared());
             self.values_mut(class).insert(object);
         }
     }

@@ -3,6 +3,8 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use crate::limits::NAME_BYTES_MAX;
 
@@ -96,12 +98,17 @@ impl fmt::Display for VersionLabel {
     }
 }
 
-/// Labels, each with the number of the version that it points to.
+static CURRENT: VersionLabel = VersionLabel(Text::Current);
+
+/// Labels, each with the number of the version that it points to. Most objects have `current` alone, which
+/// takes no room of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tags(
-    /// Ordered by label, each once. Not a map: a map's first entry takes room for ten more.
-    Box<[(VersionLabel, u32)]>,
-);
+pub struct Tags {
+    current: Option<NonZeroU32>,
+    /// The other labels, ordered, each once; nothing in place of an empty list. Not a map: a map's first
+    /// entry takes room for ten more. A list behind a pointer, which is half as long as the list.
+    others: Option<Arc<Vec<(VersionLabel, u32)>>>,
+}
 
 impl Tags {
     /// The number that a label points to.
@@ -109,48 +116,64 @@ impl Tags {
         self.iter().find(|(known, _)| *known == label).map(|(_, number)| number)
     }
 
-    /// Lets a label point to a version, and to no other.
+    /// Lets a label point to a version, and to no other. Versions are counted from 1.
     pub fn insert(&mut self, label: VersionLabel, number: u32) {
-        let kept = self.0.iter().filter(|(known, _)| *known != label).cloned();
-        *self = kept.chain([(label.clone(), number)]).collect();
+        *self = self.pairs().chain([(label, number)]).collect();
     }
 
     /// Takes a label away.
     pub fn remove(&mut self, label: &VersionLabel) {
-        self.0 = self.0.iter().filter(|(known, _)| known != label).cloned().collect();
+        *self = self.pairs().filter(|(known, _)| known != label).collect();
     }
 
     /// Keeps the labels that point to some versions.
     pub fn retain(&mut self, is_kept: impl Fn(u32) -> bool) {
-        self.0 = self.0.iter().filter(|(_, number)| is_kept(*number)).cloned().collect();
+        *self = self.pairs().filter(|(_, number)| is_kept(*number)).collect();
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (VersionLabel, u32)> {
+        self.iter().map(|(label, number)| (label.clone(), number))
     }
 
     /// All labels, in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&VersionLabel, u32)> {
-        self.0.iter().map(|(label, number)| (label, *number))
+        let others = self.others.as_ref().map_or(&[][..], |others| others.as_slice());
+        let (before, after) =
+            others.split_at(others.partition_point(|(label, _)| *label < CURRENT));
+        let current = self.current.map(|number| (&CURRENT, number.get()));
+        before.iter().map(pair).chain(current).chain(after.iter().map(pair))
     }
 
     /// How many labels.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.iter().count()
     }
 
     /// True without a label.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
+}
+
+fn pair((label, number): &(VersionLabel, u32)) -> (&VersionLabel, u32) {
+    (label, *number)
 }
 
 impl FromIterator<(VersionLabel, u32)> for Tags {
     /// Of labels that come twice, the last one counts.
     fn from_iter<I: IntoIterator<Item = (VersionLabel, u32)>>(labels: I) -> Self {
-        let mut tags: Vec<(VersionLabel, u32)> = Vec::new();
+        let (mut current, mut others) = (None, Vec::new());
         for (label, number) in labels {
-            tags.retain(|(known, _)| *known != label);
-            tags.push((label, number));
+            if label == CURRENT {
+                current = NonZeroU32::new(number);
+                continue;
+            }
+            others.retain(|(known, _)| *known != label);
+            others.push((label, number));
         }
-        tags.sort_unstable();
-        Self(tags.into_boxed_slice())
+        others.sort_unstable();
+        others.shrink_to_fit();
+        Self { current, others: (!others.is_empty()).then(|| Arc::new(others)) }
     }
 }
 

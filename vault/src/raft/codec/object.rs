@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use prost::Message;
 use prost::bytes::Bytes;
+use proto::bound;
 use proto::stored::{self, snapshot_record::Record};
 use vault_core::cluster::Cluster;
 use vault_core::feature::Level;
@@ -48,7 +48,8 @@ pub(in crate::raft) fn records_of(state: &State) -> impl Iterator<Item = Record>
 
 /// One record of a snapshot, from its bytes.
 pub(in crate::raft) fn record_of(bytes: &[u8]) -> Result<Record, CodecError> {
-    stored::SnapshotRecord::decode(bytes)?.record.ok_or(CodecError::UnknownAction)
+    let record: stored::SnapshotRecord = bound::decode_stored(bytes)?;
+    record.record.ok_or(CodecError::UnknownAction)
 }
 
 /// Puts one object back.

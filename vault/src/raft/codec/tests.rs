@@ -449,3 +449,18 @@ fn every_outcome_reads_as_it_was_written() {
         assert_eq!(outcome_from(Some(stored)).unwrap(), outcome);
     }
 }
+
+#[test]
+fn an_entry_or_a_record_of_a_million_parts_is_refused() {
+    // Two bytes for each empty value, name and version.
+    let field = |number: u8, bytes: &[u8]| {
+        let mut field = vec![number << 3 | 2];
+        prost::encoding::encode_varint(u64::try_from(bytes.len()).unwrap(), &mut field);
+        [field, bytes.to_vec()].concat()
+    };
+    let many = |number: u8| field(number, b"").repeat(2 << 20);
+    let refused = decode_payload(&field(2, &field(11, &many(2)))).unwrap_err();
+    assert!(matches!(refused, CodecError::Bound(BoundError::TooMuch(_))), "{refused}");
+    let refused = record_of(&field(4, &many(5))).unwrap_err();
+    assert!(matches!(refused, CodecError::Bound(BoundError::TooMuch(_))), "{refused}");
+}

@@ -155,6 +155,18 @@ impl Peer {
         self.peers.client(&self.member, lane)
     }
 
+    async fn append_one(
+        &self,
+        request: AppendEntriesRequest<Types>,
+        option: RPCOption,
+    ) -> Appended {
+        let mut client = self.client(self.lane);
+        let message = wire::append_to(&request);
+        let call = client.heartbeat(self.peers.own.request(self.target, message));
+        let answer = in_time(option, call).await?;
+        wire::appended_from(answer).map_err(|error| garbled(&error))
+    }
+
     async fn ask(
         &self,
         request: VoteRequest<Types>,
@@ -188,25 +200,28 @@ impl RaftNetworkV2<Types> for Peer {
         request: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
-        let mut client = self.client(self.lane);
-        let message = wire::append_to(&request);
-        let call = client.heartbeat(self.peers.own.request(self.target, message));
-        let answer = in_time(option, call).await?;
-        Ok(wire::appended_from(answer).map_err(|error| garbled(&error))?.into())
+        Ok(self.append_one(request, option).await?.into())
     }
 
     fn stream_append<S>(
         &mut self,
         input: S,
-        _option: RPCOption,
+        option: RPCOption,
     ) -> BoxFuture<'_, Result<BoxStream<'_, Appended>, RPCError<Types>>>
     where
         S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
     {
+        let peer = &*self;
         Box::pin(async move {
-            let mut client = self.client(Lane::Log);
+            if matches!(peer.lane, Lane::Pulse) {
+                // A heartbeat comes by this way, too, as a stream of one. It is a call of its own, so that
+                // it neither waits behind entries nor opens a stream ten times a second.
+                let beats = input.then(move |beat| peer.append_one(beat, option.clone()));
+                return Ok(beats.boxed());
+            }
+            let mut client = peer.client(Lane::Log);
             let messages = input.map(|request| wire::append_to(&request));
-            let call = client.append(self.peers.own.request(self.target, messages));
+            let call = client.append(peer.peers.own.request(peer.target, messages));
             let answers = call.await.map_err(|status| failed(&status))?.into_inner();
             let answers = answers.map(|answer| {
                 let answer = answer.map_err(|status| failed(&status))?;

@@ -147,7 +147,7 @@ impl RaftCalls for Door {
     ) -> Result<Response<Appended>, Status> {
         self.enter(&request)?;
         let (sender, appends) = mpsc::channel::<AppendEntriesRequest<Types>>(APPENDS_WAITING);
-        tokio::spawn(read_appends(request.into_inner(), sender));
+        tokio::spawn(read_appends(request.into_inner(), sender, self.heard.clone()));
         let answers = self.raft.stream_append(ReceiverStream::new(appends));
         let answers = answers.map(|answer| match answer {
             Ok(result) => Ok(wire::appended_to(&result)),
@@ -248,8 +248,10 @@ fn not_the_leader() -> Status {
 async fn read_appends(
     mut requests: Streaming<v1::RaftAppendRequest>,
     sender: mpsc::Sender<AppendEntriesRequest<Types>>,
+    heard: Heard,
 ) {
     while let Ok(Some(request)) = requests.message().await {
+        heard.now();
         match wire::append_from(request) {
             Ok(append) => {
                 if sender.send(append).await.is_err() {
