@@ -82,6 +82,10 @@ pub(crate) struct Status {
     /// Nothing else is known then.
     pub(crate) is_locked: bool,
     pub(crate) has_autolock: bool,
+    pub(crate) disk_reserve: u64,
+    /// 0 while it answers.
+    pub(crate) disk_hangs_ms: u64,
+    pub(crate) level: u32,
 }
 
 /// One manager in it.
@@ -94,6 +98,9 @@ pub(crate) struct ManagerState {
     pub(crate) matched: Option<u64>,
     pub(crate) silent_ms: Option<u64>,
     pub(crate) certificate_end: u64,
+    /// How far its clock is ahead of the answering node's, if that is known.
+    pub(crate) clock_ahead_ms: Option<i64>,
+    pub(crate) clock_within_ms: u64,
 }
 
 /// Something to look at, and what to do about it.

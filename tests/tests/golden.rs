@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use tests::golden::{self, LENGTHS, copy};
 use tests::{Node, Scratch};
@@ -65,7 +66,7 @@ fn a_state_directory_of_format_1_is_read_whole() {
     runtime.block_on(async {
         let space = Space::watch(state_dir.folder().to_owned()).unwrap();
         let log = log::Options { segment_bytes: 64 << 10, ..log::Options::default() };
-        let limits = Limits { memory_budget: u64::MAX, space, log };
+        let limits = Limits { memory_budget: u64::MAX, space, log, meters: Arc::default() };
         let manager = Manager::open(state_dir.folder(), limits).await.unwrap().unwrap();
         manager.consensus().lead().await.unwrap();
         assert_eq!(

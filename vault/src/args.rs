@@ -7,6 +7,8 @@ use clap::builder::FalseyValueParser;
 use clap::{Parser, ValueEnum};
 use vault_core::limits::MEMORY_BYTES_DEFAULT;
 
+use crate::metrics;
+
 /// How the log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -60,6 +62,10 @@ pub struct Args {
     /// Bytes of one file of the log, 65536 to 1073741824. Smaller ones spare a small disk and cost speed
     #[arg(long, env = "COFFERD_LOG_SEGMENT_BYTES", value_name = "BYTES", default_value_t = 33_554_432, value_parser = clap::value_parser!(u64).range(65_536..=1_073_741_824))]
     pub log_segment_bytes: u64,
+
+    /// Serve health, readiness and metrics here, over plain HTTP: a loopback address. Not served if not given
+    #[arg(long, env = "COFFERD_METRICS_ADDR", value_name = "IP:PORT", value_parser = metrics::parse_addr)]
+    pub metrics_addr: Option<SocketAddr>,
 
     /// Run as an ordinary user, as root of a user namespace of its own
     #[arg(long, env = "COFFERD_ROOTLESS", value_parser = FalseyValueParser::new())]

@@ -24,6 +24,7 @@ use crate::disk::folder::Folder;
 use crate::disk::log::{self, Chance, Fault, LogError, LogKey, LogReader, Position, Renewal};
 use crate::disk::watch::Pulse;
 use crate::entropy;
+use crate::meters::Counter;
 
 use keeper::{Keeper, TAIL_MAX, Waiting};
 pub use record::Record;
@@ -62,6 +63,8 @@ struct Shared {
     reader: LogReader,
     folder: Arc<dyn Folder>,
     key: LogKey,
+    /// Records that could not be kept.
+    missed: Counter,
 }
 
 impl Drop for Shared {
@@ -118,8 +121,23 @@ impl Audit {
             source,
         })?;
         let thread = Some(thread);
-        let shared = Shared { waiting, thread, exported, pulse, renewal, reader, folder, key };
+        let shared = Shared {
+            waiting,
+            thread,
+            exported,
+            pulse,
+            renewal,
+            reader,
+            folder,
+            key,
+            missed: Counter::default(),
+        };
         Ok(Self(Some(Arc::new(shared))))
+    }
+
+    /// How often something could not be recorded.
+    pub fn missed(&self) -> u64 {
+        self.0.as_ref().map_or(0, |shared| shared.missed.value())
     }
 
     /// Whether its writer is at the disk.
@@ -177,6 +195,7 @@ impl Audit {
     /// What may wait is bounded: past it the caller waits, and nothing is lost.
     fn push(shared: &Shared, records: impl IntoIterator<Item = Record>) {
         if shared.waiting.push(records).is_err() {
+            shared.missed.count();
             tracing::error!("a call could not be audited: the audit's writer has ended");
         }
     }

@@ -31,9 +31,10 @@ use crate::manager::{
     self, FoundError, Founding, Limits, LockingError, Manager, ManagerError, RestoreError,
     ValueError,
 };
+use crate::meters::Meters;
 use crate::raft::View;
 use crate::rpc::NodePort;
-use crate::{level, lock, roster, rotation, scheduler};
+use crate::{clocks, level, lock, roster, rotation, scheduler};
 
 /// How long a join waits for its vote. Swarm's time.
 const JOIN_PATIENCE: Duration = Duration::from_secs(20);
@@ -212,6 +213,7 @@ impl Daemon {
         tokio::spawn(rotation::keep_keys(Arc::clone(&manager)));
         tokio::spawn(lock::keep_lock(Arc::clone(&manager)));
         tokio::spawn(roster::keep_roster(Arc::clone(&manager)));
+        tokio::spawn(clocks::keep_clocks(Arc::clone(&manager)));
         tokio::spawn(roster::announce(Arc::clone(&manager), own_place(String::new())));
         let stop = watch::Sender::new(false);
         let agent = tokio::spawn(agent::serve(Arc::clone(&manager), setup, stop.subscribe()));
@@ -247,6 +249,11 @@ impl Daemon {
             Err(CallError::Locked) => Err(CallError::Locked.into()),
             Err(_) => Ok(()),
         }
+    }
+
+    /// What is counted.
+    pub fn meters(&self) -> &Meters {
+        &self.config.limits.meters
     }
 
     /// A view that reflects everything acknowledged before this call.

@@ -67,7 +67,7 @@ mod tests {
             batch_bytes: 64 << 10,
             ..log::Options::default()
         };
-        Limits { memory_budget: 1 << 20, space, log }
+        Limits { memory_budget: 1 << 20, space, log, meters: Arc::default() }
     }
 
     #[tokio::test]

@@ -39,6 +39,7 @@ use crate::entropy;
 use crate::home::HomeError;
 use crate::keys::{KeyChangeError, Keys};
 use crate::lock::Locking;
+use crate::meters::Meters;
 use crate::raft::{Consensus, ProposeError, Start, StartError, View};
 use crate::space::{RESERVE_BYTES, Space};
 use crate::tls::{Dialer, Tls, TlsError};
@@ -126,6 +127,8 @@ pub struct Limits {
     pub memory_budget: u64,
     pub space: Space,
     pub log: log::Options,
+    /// Where what happens is counted.
+    pub meters: Arc<Meters>,
 }
 
 /// What a change gave.
@@ -174,6 +177,7 @@ pub struct Manager {
     locking: Locking,
     space: Space,
     memory_budget: u64,
+    meters: Arc<Meters>,
 }
 
 impl Manager {
@@ -246,8 +250,19 @@ impl Manager {
             lost: Box::new(crate::end::after_disk_lost),
         })
         .await?;
-        let Limits { memory_budget, space, .. } = limits;
-        Ok(Self { membership, keys, consensus, tls, dialer, audit, locking, space, memory_budget })
+        let Limits { memory_budget, space, meters, .. } = limits;
+        Ok(Self {
+            membership,
+            keys,
+            consensus,
+            tls,
+            dialer,
+            audit,
+            locking,
+            space,
+            memory_budget,
+            meters,
+        })
     }
 
     /// This node's ID.
@@ -263,6 +278,11 @@ impl Manager {
     /// Bytes that secrets and configs may take.
     pub fn memory_budget(&self) -> u64 {
         self.memory_budget
+    }
+
+    /// What is counted.
+    pub fn meters(&self) -> &Meters {
+        &self.meters
     }
 
     /// Who this manager is.
@@ -302,7 +322,9 @@ impl Manager {
 
     /// A view that reflects everything acknowledged before this call.
     pub async fn read(&self) -> Result<View, CallError> {
-        Ok(self.consensus.read().await?)
+        let read = self.consensus.read().await;
+        self.meters.read(&read);
+        Ok(read?)
     }
 
     /// Has something done by the daemon itself. A refusal is an error here.
@@ -312,6 +334,12 @@ impl Manager {
 
     /// Has something done for somebody.
     pub async fn act_for(&self, asked: Asked, action: Action) -> Result<Changed, CallError> {
+        let acted = self.act_uncounted(asked, action).await;
+        self.meters.acted(&acted);
+        acted
+    }
+
+    async fn act_uncounted(&self, asked: Asked, action: Action) -> Result<Changed, CallError> {
         if let Some(free) = self.space.short() {
             return Err(CallError::DiskFull { free, reserve: RESERVE_BYTES });
         }

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::ffi::OsString;
 use std::io;
+use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -24,7 +25,7 @@ use crate::manager::{self, Limits, ManagerError};
 use crate::notify::{self, READY, STOPPING};
 use crate::rootless::{self, RootlessError};
 use crate::space::Space;
-use crate::{logging, rpc};
+use crate::{logging, metrics, rpc};
 
 /// A command line that does not parse. Docker's code.
 const EXIT_USAGE: u8 = 125;
@@ -54,6 +55,12 @@ enum StartError {
     Delivery(#[from] fusefs::StartError),
     #[error(transparent)]
     Manager(#[from] ManagerError),
+    #[error("cannot serve metrics at {addr}: choose another --metrics-addr")]
+    Metrics {
+        addr: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
     #[error("serving the socket failed")]
     Serve(#[source] tonic::transport::Error),
 }
@@ -135,6 +142,7 @@ async fn serve(mut args: Args, is_root: bool) -> Result<(), StartError> {
         kernel = %rustix::system::uname().release().to_string_lossy(),
         "starting"
     );
+    let metrics = metrics_listener(args.metrics_addr).await?;
     let space = Space::watch(args.state_dir.clone());
     let space =
         space.map_err(|source| StartError::Runtime { what: "watching the disk", source })?;
@@ -146,11 +154,13 @@ async fn serve(mut args: Args, is_root: bool) -> Result<(), StartError> {
         limits: Limits {
             memory_budget: args.memory_budget,
             space,
+            meters: Arc::default(),
             log: log::Options { segment_bytes: args.log_segment_bytes, ..log::Options::default() },
         },
         is_rootless,
     };
     let daemon = Daemon::start(config, delivery).await?;
+    let metrics = metrics.map(|listener| metrics::Serving::start(listener, &daemon));
     let socket = listen(&run_dir)?;
     let told_to_end = end_signal()?;
     notify::notify(systemd.as_deref(), READY);
@@ -163,9 +173,19 @@ async fn serve(mut args: Args, is_root: bool) -> Result<(), StartError> {
         // Whoever follows logs or events would never hang up by himself.
         () = drain(drained) => Ok(()),
     };
+    if let Some(serving) = metrics {
+        serving.stop().await;
+    }
     daemon.end().await;
     std::fs::remove_file(run_dir.socket()).ok();
     served.map_err(StartError::Serve)
+}
+
+/// Where metrics are served, if they are to be.
+async fn metrics_listener(addr: Option<SocketAddr>) -> Result<Option<TcpListener>, StartError> {
+    let Some(addr) = addr else { return Ok(None) };
+    let failed = |source| StartError::Metrics { addr, source };
+    Ok(Some(TcpListener::bind(addr).await.map_err(failed)?))
 }
 
 /// The socket. A stale one is replaced: the lock of the state directory says that nobody serves it.

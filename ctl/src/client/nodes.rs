@@ -128,6 +128,8 @@ impl Client {
             matched: one.matched,
             silent_ms: one.silent_ms,
             certificate_end: one.certificate_end,
+            clock_ahead_ms: one.clock_ahead_ms,
+            clock_within_ms: one.clock_within_ms,
         };
         let warning =
             |one: v1::Warning| Warning { text: one.text, cure: one.cure, is_urgent: one.urgent };
@@ -154,6 +156,9 @@ impl Client {
             nodes: wire.nodes,
             is_locked: wire.locked,
             has_autolock: wire.autolock,
+            disk_reserve: wire.disk_reserve,
+            disk_hangs_ms: wire.disk_hangs_ms,
+            level: wire.level,
         })
     }
 }

@@ -45,6 +45,8 @@ fn document(status: &Status) -> String {
                 "NodeID": one.node_id, "Hostname": one.hostname, "Addr": one.addr,
                 "Leader": one.is_leader, "Voter": one.is_voter, "Matched": one.matched,
                 "SilentMs": one.silent_ms, "CertificateEnd": one.certificate_end,
+                "Behind": behind(one, status), "ClockAheadMs": one.clock_ahead_ms,
+                "ClockWithinMs": one.clock_within_ms,
             })
         })
         .collect();
@@ -59,7 +61,8 @@ fn document(status: &Status) -> String {
         "Version": status.version, "Term": status.term, "LeaderID": status.leader_id,
         "AppliedIndex": status.applied, "LastIndex": status.last,
         "SnapshotIndex": status.snapshot, "Managers": managers, "Warnings": warnings,
-        "DiskFree": status.disk_free, "MemoryUsed": status.memory_used,
+        "DiskFree": status.disk_free, "DiskReserve": status.disk_reserve,
+        "DiskHangsMs": status.disk_hangs_ms, "FeatureLevel": status.level, "MemoryUsed": status.memory_used,
         "MemoryBudget": status.memory_budget, "CertificateEnd": status.certificate_end,
         "RootEnd": status.root_end, "KeyEpoch": status.key_epoch, "Secrets": status.secrets,
         "Locked": status.is_locked, "Autolock": status.has_autolock, "Configs": status.configs, "Services": status.services, "Nodes": status.nodes,
@@ -81,8 +84,13 @@ fn screen(status: &Status, now: u64) -> String {
             status.cluster_id, status.term, status.applied, status.last, status.snapshot
         ),
         format!(
-            "Holds     {} secrets, {} configs, {} services, {} nodes; data key of epoch {}\n",
-            status.secrets, status.configs, status.services, status.nodes, status.key_epoch
+            "Holds     {} secrets, {} configs, {} services, {} nodes; data key of epoch {}, feature level {}\n",
+            status.secrets,
+            status.configs,
+            status.services,
+            status.nodes,
+            status.key_epoch,
+            status.level
         ),
         format!(
             "Here      {} of {} MiB for values, {} MiB free on disk; certificate ends in {}, root in {}\n\n",
@@ -96,7 +104,8 @@ fn screen(status: &Status, now: u64) -> String {
     if status.has_autolock {
         parts.insert(2, "Autolock  on: a restarted manager needs the unlock key\n".to_owned());
     }
-    let header = ["MANAGER", "ADDRESS", "ROLE", "BEHIND", "SILENT", "CERTIFICATE"];
+    let header =
+        ["MANAGER", "ADDRESS", "ROLE", "INDEX", "BEHIND", "SILENT", "CLOCK", "CERTIFICATE"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     rows.extend(status.managers.iter().map(|one| row(one, status, now)));
     parts.push(table::layout(&rows));
@@ -123,10 +132,25 @@ fn row(one: &ManagerState, status: &Status, now: u64) -> Vec<String> {
         format!("{name}{mark}"),
         one.addr.clone(),
         role.to_owned(),
-        or_dash(one.matched.map(|at| status.last.saturating_sub(at).to_string())),
+        or_dash(one.matched.map(|at| at.to_string())),
+        or_dash(behind(one, status).map(|behind| behind.to_string())),
         or_dash(one.silent_ms.map(|silent| format!("{silent} ms"))),
+        clock_of(one, status),
         days(one.certificate_end, now),
     ]
+}
+
+fn behind(one: &ManagerState, status: &Status) -> Option<u64> {
+    Some(status.last.saturating_sub(one.matched?))
+}
+
+/// Against the clock of the manager that answers.
+fn clock_of(one: &ManagerState, status: &Status) -> String {
+    match one.clock_ahead_ms {
+        _ if one.node_id == status.node_id => "here".to_owned(),
+        None => "-".to_owned(),
+        Some(ahead) => format!("{ahead:+} ms"),
+    }
 }
 
 fn days(end: u64, now: u64) -> String {
@@ -151,6 +175,8 @@ mod tests {
             matched: Some(90),
             silent_ms: Some(7),
             certificate_end: 10 * DAY_SECS,
+            clock_ahead_ms: Some(-12),
+            clock_within_ms: 1,
         };
         Status {
             cluster_id: "C".to_owned(),
@@ -175,13 +201,26 @@ mod tests {
             nodes: 1,
             is_locked: false,
             has_autolock: false,
+            disk_reserve: 1 << 20,
+            disk_hangs_ms: 0,
+            level: 1,
         }
     }
 
     #[test]
     fn the_screen_says_who_leads_and_who_is_behind() {
         let text = screen(&status(vec![]), DAY_SECS);
-        for part in ["term 3", "a *", "leader", "voter", "10        ", "9 days", "Healthy."] {
+        for part in [
+            "term 3",
+            "a *",
+            "leader",
+            "voter",
+            "90     10 ",
+            "-12 ms",
+            "here",
+            "9 days",
+            "Healthy.",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
     }

@@ -106,7 +106,7 @@ fn value(at: usize) -> Vec<u8> {
 fn limits(scratch: &Scratch) -> Limits {
     let space = Space::watch(scratch.folder().to_owned()).unwrap();
     let log = log::Options { segment_bytes: 4 << 20, ..log::Options::default() };
-    Limits { memory_budget: 1 << 30, space, log }
+    Limits { memory_budget: 1 << 30, space, log, meters: Arc::default() }
 }
 
 /// A cluster with secrets, as it lies on the disk.

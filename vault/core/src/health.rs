@@ -1,6 +1,12 @@
 //! What somebody should look at: facts in, warnings out, each with its cure.
 
-use crate::limits::{CAUGHT_UP_ENTRIES, CERTIFICATE_WARN_SECS, MANAGER_SILENT_MS, ROOT_WARN_SECS};
+use std::collections::BTreeMap;
+
+use crate::clocks::{Difference, against_most};
+use crate::limits::{
+    CAUGHT_UP_ENTRIES, CERTIFICATE_WARN_SECS, CLOCK_BAD_NS, CLOCK_WARN_NS, MANAGER_SILENT_MS,
+    ROOT_WARN_SECS,
+};
 
 /// One manager, as far as the one that is asked knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,6 +18,8 @@ pub struct ManagerFacts {
     /// On the leader: since when it has not answered.
     pub silent_ms: Option<u64>,
     pub certificate_end_secs: u64,
+    /// Its clock against that of the one that is asked; none while it is not known.
+    pub clock: Option<Difference>,
 }
 
 /// How a cluster stands.
@@ -45,6 +53,7 @@ pub fn warnings(facts: &Facts) -> Vec<Warning> {
     consensus(facts, &mut all);
     resources(facts, &mut all);
     certificates(facts, &mut all);
+    clocks(facts, &mut all);
     all.sort_by_key(|warning| !warning.is_urgent);
     all
 }
@@ -151,6 +160,32 @@ fn certificates(facts: &Facts, all: &mut Vec<Warning>) {
     }
 }
 
+fn clocks(facts: &Facts, all: &mut Vec<Warning>) {
+    let known = facts.managers.iter().enumerate();
+    let known = known.filter_map(|(place, one)| Some((place, one.clock?)));
+    let known: BTreeMap<usize, Difference> = known.collect();
+    for (place, off) in against_most(&known) {
+        let Some(manager) = facts.managers.get(place) else { continue };
+        if off.at_least_ns() < CLOCK_WARN_NS {
+            continue;
+        }
+        let name = &manager.hostname;
+        let way = if off.ahead_ns > 0 { "ahead of" } else { "behind" };
+        let others = if known.len() < 3 { "this manager's" } else { "the others'" };
+        all.push(warning(
+            off.at_least_ns() >= CLOCK_BAD_NS,
+            format!("the clock of manager {name} is {} s {way} {others}", seconds(off)),
+            format!("have it set and kept by NTP; coffer doctor on {name} says whether it is"),
+        ));
+    }
+}
+
+/// With one digit behind the point.
+fn seconds(off: Difference) -> String {
+    let tenths = off.ahead_ns.unsigned_abs().div_euclid(100_000_000);
+    format!("{}.{}", tenths.div_euclid(10), tenths.rem_euclid(10))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +197,7 @@ mod tests {
             matched: Some(100),
             silent_ms: Some(0),
             certificate_end_secs: 100 * 86_400,
+            clock: Some(Difference::default()),
         };
         Facts {
             now_secs: 0,
@@ -177,6 +213,27 @@ mod tests {
         }
     }
 
+    fn away(ms: i64) -> Difference {
+        Difference { ahead_ns: ms * 1_000_000, within_ns: 500 }
+    }
+
+    fn all_but_first_ahead(facts: &mut Facts) {
+        facts.managers.iter_mut().skip(1).for_each(|one| one.clock = Some(away(20_000)));
+    }
+
+    fn one_other_ahead(facts: &mut Facts) {
+        (facts.managers[1].clock, facts.managers[2].clock) = (Some(away(20_000)), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_not_known_or_may_be_right_is_not_warned_of() {
+        let mut facts = healthy();
+        facts.managers[1].clock = None;
+        facts.managers[2].clock =
+            Some(Difference { ahead_ns: 3_000_000_000, within_ns: 2_500_000_000 });
+        assert_eq!(warnings(&facts), []);
+    }
+
     #[test]
     fn a_healthy_cluster_has_nothing_to_look_at() {
         assert_eq!(warnings(&healthy()), []);
@@ -185,7 +242,7 @@ mod tests {
     #[test]
     fn each_trouble_has_its_warning_and_its_cure() {
         type Change = fn(&mut Facts);
-        let rows: [(Change, bool, &str); 10] = [
+        let rows: [(Change, bool, &str); 14] = [
             (|facts| facts.has_leader = false, true, "no leader"),
             (|facts| facts.managers[1].silent_ms = Some(9_000), true, "b does not answer"),
             (|facts| facts.last_index = 5_000, false, "entries behind"),
@@ -196,6 +253,19 @@ mod tests {
             (|facts| facts.managers[0].certificate_end_secs = 86_400, false, "a ends in 1 days"),
             (|facts| facts.managers[0].certificate_end_secs = 0, true, "a has ended"),
             (|facts| facts.root_end_secs = 86_400, false, "root certificate ends"),
+            (
+                |facts| facts.managers[1].clock = Some(away(1_500)),
+                false,
+                "b is 1.5 s ahead of the others'",
+            ),
+            (
+                |facts| facts.managers[2].clock = Some(away(-11_000)),
+                true,
+                "c is 11.0 s behind the others'",
+            ),
+            // Two agree on another time: the one that asks is wrong.
+            (all_but_first_ahead, true, "a is 20.0 s behind the others'"),
+            (one_other_ahead, true, "b is 20.0 s ahead of this manager's"),
         ];
         for (change, is_urgent, text) in rows {
             let mut facts = healthy();

@@ -14,6 +14,7 @@
 )]
 
 pub mod access;
+pub mod clocks;
 pub mod cluster;
 pub mod command;
 pub mod event;
@@ -27,6 +28,8 @@ pub mod name;
 pub mod node;
 #[cfg(planted)]
 pub mod planted;
+pub mod probe;
+pub mod reason;
 pub mod recovery;
 pub mod request;
 pub mod roster;

@@ -134,3 +134,11 @@ pub const BACKUP_PIECE_BYTES: usize = 256 * 1024;
 pub const BACKUPS_AT_ONCE: usize = 2;
 /// Milliseconds that a backup's next piece may take: a client that stands still would hold a place for ever.
 pub const BACKUP_PIECE_MS_MAX: u64 = 60_000;
+/// How often a manager asks the others for their clocks: well before a clock that runs away is out of bounds.
+pub const CLOCK_ASK_EVERY: Duration = Duration::from_secs(5);
+/// A clock that was last heard longer ago is not known.
+pub const CLOCK_KNOWN_FOR: Duration = Duration::from_secs(30);
+/// Nanoseconds from which on a difference of two clocks is warned of: NTP keeps far below.
+pub const CLOCK_WARN_NS: u64 = 1_000_000_000;
+/// Nanoseconds from which on it is urgent: twice what a stamp may run ahead, and joining is near its refusal.
+pub const CLOCK_BAD_NS: u64 = 10_000_000_000;

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use vault_core::limits::{DISK_HANGS_AFTER, DISK_LOST_AFTER};
 
+use crate::meters::Histogram;
+
 /// How often the writers are looked at, for each time that one may hang.
 const LOOKS: u32 = 4;
 
@@ -23,11 +25,13 @@ struct Beat {
     origin: Instant,
     /// Nanoseconds from `origin` to the begin of what is under way, and one; 0 while nothing is.
     since: AtomicU64,
+    flushes: Histogram,
 }
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self(Arc::new(Beat { origin: Instant::now(), since: AtomicU64::new(0) }))
+        let (origin, since) = (Instant::now(), AtomicU64::new(0));
+        Self(Arc::new(Beat { origin, since, flushes: Histogram::default() }))
     }
 }
 
@@ -40,6 +44,11 @@ impl Pulse {
         let since = u64::try_from(self.0.origin.elapsed().as_nanos()).unwrap_or(u64::MAX - 1);
         self.0.since.store(since + 1, Ordering::Relaxed);
         Busy(self)
+    }
+
+    /// How long its flushes took.
+    pub fn flushes(&self) -> &Histogram {
+        &self.0.flushes
     }
 
     /// When the writer turned to the disk, if it has not come back.
@@ -83,6 +92,7 @@ impl Default for Patience {
 /// The thread that watches. Dropping this ends it.
 pub struct DiskWatch {
     state: watch::Receiver<DiskState>,
+    writers: Vec<(&'static str, Pulse)>,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -96,7 +106,7 @@ impl DiskWatch {
     ) -> std::io::Result<Self> {
         let (told, state) = watch::channel(DiskState::Answers);
         let (stop, stopped) = mpsc::channel();
-        let mut watching = Watching { writers, patience, told, lost: Some(lost) };
+        let mut watching = Watching { writers: writers.clone(), patience, told, lost: Some(lost) };
         let run = move || {
             let every = patience.hangs_after / LOOKS;
             while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
@@ -104,12 +114,17 @@ impl DiskWatch {
             }
         };
         let thread = std::thread::Builder::new().name("disk-watch".into()).spawn(run)?;
-        Ok(Self { state, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { state, writers, stop: Some(stop), thread: Some(thread) })
     }
 
     /// What is known now.
     pub fn state(&self) -> DiskState {
         *self.state.borrow()
+    }
+
+    /// The writers that are watched, each under the name of its files.
+    pub fn writers(&self) -> &[(&'static str, Pulse)] {
+        &self.writers
     }
 
     /// Told of every change: for who must hand something over.

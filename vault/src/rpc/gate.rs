@@ -98,6 +98,7 @@ where
         };
         let daemon = Arc::clone(&self.daemon);
         if let Some(refused) = refused {
+            daemon.meters().calls.count(refused.code().into());
             record(&daemon, actor, Vec::new(), refused.code());
             return Box::pin(async move { Ok(refused.into_http()) });
         }
@@ -107,6 +108,7 @@ where
         let answer = self.inner.call(request);
         Box::pin(async move {
             let response = answer.await?;
+            daemon.meters().calls.count(code_of(&response).into());
             if !is_logged.load(Ordering::Relaxed) {
                 let touched = response.extensions().get::<Touched>();
                 let touched = touched.map_or_else(Vec::new, |touched| touched.0.clone());

@@ -1,13 +1,13 @@
 //! What `coffer status` shows: answered by this node alone, so that it answers without a majority, too.
 
 use proto::v1;
-use vault_core::health::{Facts, ManagerFacts, warnings};
-use vault_core::id::NodeId;
+use vault_core::clocks::Difference;
+use vault_core::health::warnings;
 use vault_core::versioned::Class;
 
-use crate::clock;
+use crate::disk::watch::DiskState;
 use crate::manager::Manager;
-use crate::raft::{Standing, View};
+use crate::picture::{Picture, Seen};
 
 /// The screen of a locked manager: who it is stands on the disk that is locked.
 pub(super) fn locked() -> v1::StatusResponse {
@@ -21,34 +21,9 @@ pub(super) fn locked() -> v1::StatusResponse {
 
 /// The screen.
 pub(super) fn screen(manager: &Manager) -> v1::StatusResponse {
-    let view = manager.consensus().view();
-    let standing = manager.consensus().standing();
+    let Picture { view, standing, managers, facts } = Picture::of(manager);
     let state = &view.state;
-    let own = manager.node_id().to_string();
-    let managers = managers(&view, &standing, &own);
-    let root_end_secs = manager.root_end_secs();
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-    let facts = Facts {
-        now_secs: clock::now().secs(),
-        has_leader: standing.leader.is_some() && !standing.has_lost_quorum(),
-        last_index: standing.last_index,
-        managers: managers
-            .iter()
-            .map(|one| ManagerFacts {
-                hostname: one.hostname.clone(),
-                is_voter: one.voter,
-                matched: one.matched,
-                silent_ms: one.silent_ms,
-                certificate_end_secs: one.certificate_end,
-            })
-            .collect(),
-        root_end_secs,
-        disk_free: manager.space().free(),
-        disk_reserve: crate::space::RESERVE_BYTES,
-        memory_used: state.memory_bytes(),
-        memory_budget: manager.memory_budget(),
-        is_rotating: state.oldest_epoch() != state.wanted_epoch(),
-    };
     let warnings = warnings(&facts).into_iter().map(|one| v1::Warning {
         text: one.text,
         cure: one.cure,
@@ -64,40 +39,46 @@ pub(super) fn screen(manager: &Manager) -> v1::StatusResponse {
         snapshot: standing.snapshot_index,
         warnings: warnings.collect(),
         disk_free: facts.disk_free,
+        disk_reserve: facts.disk_reserve,
+        disk_hangs_ms: disk_hangs_ms(manager),
         memory_used: facts.memory_used,
         memory_budget: facts.memory_budget,
         certificate_end: state.node(manager.node_id()).map_or(0, |node| node.certificate_end_secs),
-        root_end: root_end_secs,
+        root_end: facts.root_end_secs,
         key_epoch: state.epoch().0,
+        level: state.level().0,
         secrets: count(state.of_class(Class::Secret).len()),
         configs: count(state.of_class(Class::Config).len()),
         services: count(state.services().len()),
         nodes: count(state.nodes().count()),
-        node_id: own,
-        managers,
+        node_id: manager.node_id().to_string(),
+        managers: managers.into_iter().map(manager_state).collect(),
         locked: false,
         autolock: state.cluster().is_some_and(|cluster| cluster.unlock_key.is_some()),
     }
 }
 
-fn managers(view: &View, standing: &Standing, own: &str) -> Vec<v1::ManagerState> {
-    let record = |node_id: &str| NodeId::parse(node_id).ok().and_then(|id| view.state.node(id));
-    standing
-        .members
-        .iter()
-        .map(|member| {
-            let record = record(&member.node_id);
-            let is_own = member.node_id == own;
-            v1::ManagerState {
-                node_id: member.node_id.clone(),
-                hostname: record.map_or_else(String::new, |node| node.hostname.clone()),
-                addr: member.addr.clone(),
-                leader: Some(member.raft_id) == standing.leader,
-                voter: member.is_voter,
-                matched: if is_own { Some(standing.last_index) } else { member.matched },
-                silent_ms: if is_own { Some(0) } else { member.silent_millis },
-                certificate_end: record.map_or(0, |node| node.certificate_end_secs),
-            }
-        })
-        .collect()
+/// How long this manager's disk has not answered; 0 while it does.
+pub(super) fn disk_hangs_ms(manager: &Manager) -> u64 {
+    match manager.consensus().disk().state() {
+        DiskState::Answers => 0,
+        DiskState::Hangs { since } => u64::try_from(since.elapsed().as_millis()).unwrap_or(0),
+    }
+}
+
+fn manager_state(seen: Seen) -> v1::ManagerState {
+    let Seen { node_id, addr, is_leader, facts } = seen;
+    let within_ms = |one: Difference| one.within_ns.div_ceil(1_000_000);
+    v1::ManagerState {
+        node_id,
+        hostname: facts.hostname,
+        addr,
+        leader: is_leader,
+        voter: facts.is_voter,
+        matched: facts.matched,
+        silent_ms: facts.silent_ms,
+        certificate_end: facts.certificate_end_secs,
+        clock_ahead_ms: facts.clock.map(Difference::ahead_ms),
+        clock_within_ms: facts.clock.map_or(0, within_ms),
+    }
 }

@@ -18,7 +18,6 @@ use zeroize::Zeroizing;
 
 use super::{nodes, screen, status};
 use crate::daemon::{CallError, Daemon};
-use crate::disk::watch::DiskState;
 use crate::manager::Manager;
 use crate::raft::View;
 
@@ -115,12 +114,8 @@ impl Swarm for Daemon {
     ) -> Result<Response<InspectSwarmResponse>, Status> {
         let (cluster, own) = self.cluster().await.map_err(|error| status::of_call(&error))?;
         let manager = self.manager().map_err(|error| status::of_call(&error))?;
-        let disk_hangs_ms = match manager.consensus().disk().state() {
-            DiskState::Answers => 0,
-            DiskState::Hangs { since } => u64::try_from(since.elapsed().as_millis()).unwrap_or(0),
-        };
         Ok(Response::new(InspectSwarmResponse {
-            disk_hangs_ms,
+            disk_hangs_ms: screen::disk_hangs_ms(&manager),
             cluster_id: cluster.id.to_string(),
             node_id: own.node_id.to_string(),
             created_at: i64::try_from(cluster.meta.created_at.nanos()).unwrap_or(i64::MAX),

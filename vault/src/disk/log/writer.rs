@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[cfg(planted)]
 use vault_core::planted::{self, Bug};
@@ -361,10 +361,12 @@ impl Writer {
     fn write_batch(&mut self) -> Result<(), Fault> {
         let current = self.current.as_mut().expect("there is a segment after start");
         let tag = current.write(&mut self.buffer)?;
+        let begun = Instant::now();
         let flushed = current.file.flush();
         #[cfg(planted)]
         let flushed = if planted::on(Bug::FlushErrorForgiven) { Ok(()) } else { flushed };
         flushed.map_err(|source| fault("flushing", &current.name, source))?;
+        self.pulse.flushes().record(begun.elapsed());
         current.offset += as_u64(self.buffer.len());
         (current.last_counter, current.tag) = (current.counter, tag);
         current.is_sealed = false;

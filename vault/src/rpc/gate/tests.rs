@@ -23,7 +23,7 @@ async fn daemon() -> (TestFolder, Arc<Daemon>) {
         run_dir: folder.path().to_owned(),
         listen: "127.0.0.1:2377".parse().unwrap(),
         advertise: None,
-        limits: Limits { memory_budget: 1 << 20, space, log },
+        limits: Limits { memory_budget: 1 << 20, space, log, meters: Arc::default() },
         is_rootless: false,
     };
     let daemon = Daemon::start(config, Delivery::Memory).await.unwrap();
