@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod daemon;
 pub mod disk;
 pub mod golden;
+pub mod http;
 pub mod impostor;
 pub mod keyfiles;
 pub mod messages;
