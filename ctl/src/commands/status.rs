@@ -215,7 +215,7 @@ mod tests {
             "a *",
             "leader",
             "voter",
-            "90     10 ",
+            "90        10 ",
             "-12 ms",
             "here",
             "9 days",
