@@ -5,6 +5,8 @@ mod stream;
 mod value;
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Args;
 use clap::CommandFactory;
@@ -75,6 +77,11 @@ pub(crate) enum Command {
         #[arg(long)]
         format: Option<String>,
     },
+    /// Look over this machine: kernel, FUSE, limits, swap, clock, disk, port, permissions; each with its cure
+    #[command(
+        after_help = "Exits with 0 if nothing is bad, with 1 if something is. Needs no daemon, and sees more as root.\n\nExample:\n  coffer doctor"
+    )]
+    Doctor(DoctorArgs),
     /// Show the whole way on a throw-away single-node cluster in the foreground
     Dev(DevArgs),
     /// Show the version
@@ -353,6 +360,19 @@ pub(crate) struct DevArgs {
     /// End after the show instead of staying up until Ctrl-C
     #[arg(long, visible_alias = "once")]
     pub(crate) exit: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// The daemon's state directory
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/coffer")]
+    pub(crate) state_dir: PathBuf,
+    /// The daemon's node port
+    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:2377")]
+    pub(crate) listen_addr: SocketAddr,
+    /// Format output: 'json'
+    #[arg(long)]
+    pub(crate) format: Option<String>,
 }
 
 /// Why a value on the command line has no usable form.

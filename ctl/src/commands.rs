@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod converge;
 pub(crate) mod dev;
+pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod keys;
 pub(crate) mod lock;
@@ -41,6 +42,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Audit(AuditCommand::Verify) => audit::verify(&host()?).await,
         Command::Backup(command) => backup::run(&host()?, command).await,
         Command::Dev(args) => dev::run(&args).await,
+        Command::Doctor(args) => doctor::run(&host()?, &args),
         Command::Version => {
             Ok(out::line(format_args!("Client:\n Version:  {}", env!("CARGO_PKG_VERSION")))?)
         }

@@ -11,6 +11,7 @@ use crate::client::CallError;
 use crate::commands::audit::AuditError;
 use crate::commands::backup::BackupError;
 use crate::commands::dev::DevError;
+use crate::commands::doctor::DoctorError;
 use crate::commands::events::EventsError;
 use crate::commands::lock::LockError;
 use crate::commands::node::NodeError;
@@ -68,6 +69,8 @@ pub(crate) enum Failure {
     Backup(#[from] BackupError),
     #[error(transparent)]
     Dev(#[from] DevError),
+    #[error(transparent)]
+    Doctor(#[from] DoctorError),
     #[error("cannot write the output: {0}")]
     Output(io::Error),
     #[error("cannot start: {0}")]
@@ -100,7 +103,9 @@ pub(crate) fn report(result: Result<(), Failure>) -> ExitCode {
         Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         // What is wrong stands on the screen already.
         Failure::Status(StatusError::Unhealthy) => ExitCode::from(CODE_UNHEALTHY),
+        Failure::Doctor(DoctorError::Bad) => ExitCode::from(CODE_FAILURE),
         Failure::Status(StatusError::Format(_))
+        | Failure::Doctor(DoctorError::Format(_))
         | Failure::Node(_)
         | Failure::Stdin(_)
         | Failure::Host(_)

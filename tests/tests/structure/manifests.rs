@@ -11,7 +11,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("vault/memory", &[]),
     ("fusefs", &["vault-core", "vault-memory"]),
     ("vault", &["proto", "pki", "vault-core", "vault-memory", "fusefs"]),
-    ("ctl", &["proto", "pki", "vault-core"]),
+    ("ctl", &["proto", "pki", "vault-core", "vault-memory"]),
     ("tests", &["proto", "pki", "vault-core", "vault-memory", "fusefs", "vault", "ctl"]),
 ];
 

@@ -123,3 +123,13 @@ pub fn signal_process(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
 fn checked(answer: libc::c_long) -> io::Result<()> {
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+/// Whether something keeps this machine's clock in step, by the kernel's word. Needs no right.
+pub fn clock_is_kept() -> io::Result<bool> {
+    // SAFETY: a struct of numbers alone, for which all zero is a value.
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: the struct lives through the call; with no mode set nothing is changed.
+    let told = unsafe { libc::adjtimex(&raw mut state) };
+    checked(told.into())?;
+    Ok(told != libc::TIME_ERROR && state.status & libc::STA_UNSYNC == 0)
+}
