@@ -41,6 +41,13 @@ pub struct Trouble {
     is_off: bool,
 }
 
+impl Trouble {
+    /// Nothing is wrong any more, but for power that went.
+    pub fn heal(&mut self) {
+        *self = Self { is_off: self.is_off, ..Self::default() };
+    }
+}
+
 /// A flush that has not returned.
 struct Waiting {
     ino: u64,

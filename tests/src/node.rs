@@ -87,6 +87,11 @@ impl Node {
         Self { program: Some((program, environment.iter().map(own).collect())), ..self }
     }
 
+    /// The same with more in the environment of cargo's program.
+    pub fn with_environment(self, environment: Vec<(String, String)>) -> Self {
+        Self { program: Some((binaries::cofferd(), environment)), ..self }
+    }
+
     /// What is removed with the node, and a name that nothing else on this host has.
     pub fn scratch(&self) -> &Scratch {
         &self.scratch

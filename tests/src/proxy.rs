@@ -16,6 +16,9 @@ use tokio::time::sleep;
 
 use crate::scratch::random_number;
 
+/// After what time the kernel sends again what was lost.
+const SENT_AGAIN: Duration = Duration::from_millis(200);
+
 /// What happens to the bytes from one manager to another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
@@ -23,6 +26,8 @@ pub struct Rule {
     pub is_held: bool,
     /// They come so late, and up to twice as late: each connection by itself.
     pub delay_ms: u64,
+    /// So many of a hundred pieces are lost: they come once they have been sent again.
+    pub lost_percent: u64,
     /// Connections with another number than this are broken.
     pub breaks: u64,
 }
@@ -119,7 +124,10 @@ async fn pass(
             if rules.wait_for(|rules| !rules[from][to].is_held).await.is_err() {
                 return;
             }
-            let delay = rules.borrow()[from][to].delay_ms;
+            let Rule { delay_ms: delay, lost_percent, .. } = rules.borrow()[from][to];
+            if random_number() % 100 < lost_percent {
+                sleep(SENT_AGAIN).await;
+            }
             if delay > 0 {
                 sleep(Duration::from_millis(delay + random_number() % delay)).await;
             }

@@ -56,6 +56,7 @@ pub fn during(nodes: &[Node], happens: impl FnOnce()) -> (Vec<Call>, Vec<String>
             }
         }
     }
+    stuck.extend((0..KEYS).filter_map(|key| last.differs(key)));
     (calls, stuck)
 }
 
@@ -152,6 +153,21 @@ impl Client {
         let answer = Answer { version: config.current, index: answer.index };
         let what = What::Read { value, answer };
         Some(Call { client: self.number, manager, key, start, end, what })
+    }
+
+    /// Whether managers hold different things now that nobody writes.
+    fn differs(&self, key: usize) -> Option<String> {
+        let request = InspectValueRequest { reference: name(key) };
+        let path = "/coffer.v1.Configs/Inspect";
+        let held = self.wires.iter().map(|wire| {
+            self.patiently(|| {
+                let answer = wire.call_within(PATIENCE, path, request.encode_to_vec())?.ok()?;
+                InspectValueResponse::decode(&answer[..]).ok()?.value
+            })
+        });
+        let held: Vec<_> = held.collect();
+        let is_same = held.iter().all(|one| *one == held[0]);
+        (!is_same).then(|| format!("managers hold different things as key {key}: {held:?}"))
     }
 
     /// Writes until it is taken. What had no answer before counts, too.

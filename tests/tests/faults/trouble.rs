@@ -1,20 +1,34 @@
 //! Faults by chance, one after the other, and some of them at one time.
 
-use std::thread::sleep;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tests::disk::chance::Chance;
+use tests::faketime;
 
 use super::ring::Ring;
 
 /// How long one fault lasts: some elections.
 const LASTS_MS: usize = 2_500;
-const KINDS: usize = 11;
+const KINDS: usize = 19;
+/// How far clocks are set: an hour and a year, both ways.
+const STEPS_SECS: [i64; 4] = [3_600, -3_600, 31_536_000, -31_536_000];
 
 /// Makes trouble for so long, then puts everything right again.
 pub fn make(ring: &Ring, chance: &mut Chance, length: Duration) {
-    let start = Instant::now();
+    let (start, is_over) = (Instant::now(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let guest = scope.spawn(|| come_and_go(ring, &is_over, start));
+        one_after_the_other(ring, chance, start, length);
+        is_over.store(true, Ordering::Relaxed);
+        println!("a guest came {} times", guest.join().expect("the guest goes"));
+    });
+    ring.wait_until_whole();
+}
+
+fn one_after_the_other(ring: &Ring, chance: &mut Chance, start: Instant, length: Duration) {
     let mut round = 0;
     // Every kind comes once in so many rounds, in an order by chance.
     let mut kinds: Vec<usize> = Vec::new();
@@ -35,7 +49,6 @@ pub fn make(ring: &Ring, chance: &mut Chance, length: Duration) {
         }
     }
     ring.heal();
-    ring.wait_until_whole();
 }
 
 /// The leader, half of the time.
@@ -98,12 +111,82 @@ fn one(ring: &Ring, chance: &mut Chance, kind: usize, victim: usize) -> String {
             }
             "every connection breaks".to_owned()
         }
-        _ => {
+        10 => {
             (0..count).for_each(|at| ring.kill(at));
             (0..count).for_each(|at| ring.start(at));
             "all are killed and started".to_owned()
         }
+        11 => {
+            for (from, to) in pairs(count) {
+                ring.rule(from, to, |rule| rule.lost_percent = 5);
+            }
+            "one piece in twenty is lost and sent again".to_owned()
+        }
+        12 | 13 if ring.has_clocks => {
+            let seconds = STEPS_SECS[chance.below(STEPS_SECS.len())];
+            faketime::step(&ring.nodes[victim], seconds);
+            format!("the clock of {victim} steps by {seconds} s")
+        }
+        _ => disk(ring, chance, kind),
     }
+}
+
+/// What can happen to the one disk that can go bad.
+fn disk(ring: &Ring, chance: &mut Chance, kind: usize) -> String {
+    let Some((at, disk)) = ring.disk() else { return "nothing".to_owned() };
+    let what = match kind {
+        12 | 14 => {
+            disk.set(|trouble| trouble.is_full = true);
+            "is full"
+        }
+        13 | 15 => {
+            disk.set(|trouble| trouble.fails_writes = true);
+            "fails at writes"
+        }
+        16 => {
+            disk.set(|trouble| trouble.fails_flushes = 1);
+            "fails at a flush"
+        }
+        17 => {
+            disk.set(|trouble| trouble.hangs = true);
+            "hangs"
+        }
+        _ => {
+            disk.set(|trouble| trouble.flush_ms = 50);
+            sleep(Duration::from_millis(u64::try_from(200 + chance.below(500)).expect("short")));
+            ring.kill(at);
+            "loses its power while it is slow"
+        }
+    };
+    format!("the disk of {at} {what}")
+}
+
+/// Comes, gets a vote, and goes again, until it is all over. Whatever fails for the trouble that others are in
+/// is tried again; it never comes a second time while it is still counted.
+pub fn come_and_go(ring: &Ring, is_over: &AtomicBool, start: Instant) -> usize {
+    let goes_on = || !is_over.load(Ordering::Relaxed);
+    let mut visits = 0;
+    while goes_on() {
+        if !ring.join(ring.guest) {
+            ring.guest.coffer(&["swarm", "leave", "--force"]);
+            continue;
+        }
+        visits += 1;
+        let id = tests::cluster::id(ring.guest);
+        println!("{:>6} ms: a guest has come: {id}", start.elapsed().as_millis());
+        sleep(Duration::from_millis(1_500));
+        let by = &ring.nodes[visits % ring.nodes.len()];
+        if visits % 2 == 0 {
+            by.coffer(&["node", "demote", &id]);
+        }
+        ring.guest.coffer(&["swarm", "leave", "--force"]);
+        // Without a majority it leaves all the same, and is counted until somebody says otherwise.
+        while goes_on() && by.coffer(&["node", "rm", "--force", &id]).code != Some(0) {
+            by.coffer(&["node", "demote", &id]);
+            sleep(Duration::from_millis(100));
+        }
+    }
+    visits
 }
 
 fn pairs(count: usize) -> impl Iterator<Item = (usize, usize)> {
