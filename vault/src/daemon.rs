@@ -34,7 +34,7 @@ use crate::manager::{
 use crate::meters::Meters;
 use crate::raft::View;
 use crate::rpc::NodePort;
-use crate::{clocks, level, lock, roster, rotation, scheduler};
+use crate::{clocks, duty, level, lock, roster, rotation, scheduler};
 
 /// How long a join waits for its vote. Swarm's time.
 const JOIN_PATIENCE: Duration = Duration::from_secs(20);
@@ -211,6 +211,7 @@ impl Daemon {
         tokio::spawn(scheduler::schedule(Arc::clone(&manager)));
         tokio::spawn(level::follow_members(Arc::clone(&manager)));
         tokio::spawn(rotation::keep_keys(Arc::clone(&manager)));
+        tokio::spawn(duty::keep_duties(Arc::clone(&manager)));
         tokio::spawn(lock::keep_lock(Arc::clone(&manager)));
         tokio::spawn(roster::keep_roster(Arc::clone(&manager)));
         tokio::spawn(clocks::keep_clocks(Arc::clone(&manager)));
@@ -350,8 +351,10 @@ impl Daemon {
 
     /// The standing join tokens.
     pub async fn join_tokens(&self) -> Result<Tokens, CallError> {
-        let (cluster, own) = self.cluster().await?;
         let manager = self.manager()?;
+        // What is shown must not be worth nothing a moment later.
+        manager.settled().await?;
+        let (cluster, own) = self.cluster().await?;
         let token = |kind| -> Result<_, CallError> {
             let secret = manager.open_own(&cluster, kind)?;
             let secret = secret.expose().try_into().map_err(|_| vault_core::seal::OpenError);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::watch;
 #[cfg(planted)]
 use vault_core::planted::{self, Bug};
-use vault_core::seal::Epoch;
+use vault_core::seal::{DataKey, Epoch, KEY_BYTES, KeyDigest};
 use vault_memory::GuardError;
 use zeroize::Zeroizing;
 
@@ -97,6 +97,38 @@ impl Keys {
         keys.map(|key| (key.epoch, Zeroizing::new(*key.bytes))).collect()
     }
 
+    /// Puts the key that is meant in the place of one of the same number that another leader made. Nothing
+    /// was ever sealed under that.
+    fn exchange_wrong(
+        &self,
+        keys: &Carried,
+        meant: (Epoch, Option<KeyDigest>),
+    ) -> Result<(), KeyChangeError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (ring, epoch) = (self.ring(), meant.0);
+        if ring.key(epoch).is_none() || ring.has(meant) {
+            return Ok(());
+        }
+        let right = |bytes: &&Zeroizing<[u8; KEY_BYTES]>| {
+            Some(keyring::digest_of(DataKey { epoch, bytes })) == meant.1
+        };
+        match keys.get(&epoch).filter(right) {
+            Some(key) => self.keep(ring.with_other(epoch, key)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes what another manager has. Returns whether the key that is meant is here then.
+    pub fn take_meant(
+        &self,
+        keys: &Carried,
+        meant: (Epoch, Option<KeyDigest>),
+    ) -> Result<bool, KeyChangeError> {
+        self.exchange_wrong(keys, meant)?;
+        self.take(keys)?;
+        Ok(self.ring().has(meant))
+    }
+
     /// Adds keys that came from another manager. They are on the disk before this returns.
     pub fn take(&self, keys: &Carried) -> Result<(), KeyChangeError> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,5 +168,35 @@ impl Keys {
         }
         *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::folder::RealFolder;
+    use crate::testing;
+
+    /// Two leaders made a key of one number, and the other one's came into use.
+    #[test]
+    fn a_key_that_another_leader_made_is_taken_in_the_place_of_the_own_one() {
+        let home = testing::folder();
+        let folder = RealFolder::open(home.path()).unwrap();
+        let disk_key = Arc::new(DiskKey::filled(|key| key.fill(9)).unwrap());
+        let ring = Keyring::first(|key| key.fill(1)).unwrap();
+        let own = ring.with_new_epoch(0, |key| key.fill(2)).unwrap();
+        let keys = Keys::new(own, Arc::new(folder), Arc::clone(&disk_key), Vec::new());
+        let theirs = ring.with_new_epoch(0, |key| key.fill(3)).unwrap();
+        let meant = (Epoch(2), Some(keyring::digest_of(theirs.newest())));
+        let carried = |bytes: [u8; 2]| -> Carried {
+            let keys = [(Epoch(1), bytes[0]), (Epoch(2), bytes[1])];
+            keys.map(|(epoch, byte)| (epoch, Zeroizing::new([byte; KEY_BYTES]))).into()
+        };
+        assert!(matches!(keys.take(&carried([1, 3])), Err(KeyChangeError::Contradiction(_))));
+        assert!(!keys.take_meant(&carried([1, 2]), meant).unwrap(), "who has the same wrong one");
+        assert!(keys.take_meant(&carried([1, 3]), meant).unwrap());
+        assert!(keys.ring().has(meant));
+        let file = std::fs::read(home.path().join(keyring::NAME)).unwrap();
+        assert!(Keyring::parse(disk_key.expose(), &[], &file).unwrap().has(meant), "and on disk");
     }
 }

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod clocks;
 pub mod daemon;
 pub mod disk;
+mod duty;
 mod end;
 pub mod entropy;
 pub mod events;

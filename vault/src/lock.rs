@@ -170,9 +170,6 @@ async fn follow(manager: &Arc<Manager>) -> Result<u32, FollowError> {
                 return Ok(version);
             }
             in_background(manager, move |manager| lock(manager, &wanted)).await?;
-            if manager.consensus().standing().is_leader {
-                tokio::spawn(rotate_data_key(Arc::clone(manager)));
-            }
             tracing::info!("autolock is on: this manager's disk is locked from now on");
         }
         Some(wanted) if !disk_key.is_locked_under(&wanted.key) => {
@@ -327,13 +324,4 @@ async fn leave_old_log(manager: &Manager) -> Result<(), FollowError> {
         sleep(Duration::from_millis(10)).await;
     }
     Ok(())
-}
-
-/// Once the other managers have had time to lock their disks, too, values go under a data key that never lay
-/// on a disk in the clear.
-async fn rotate_data_key(manager: Arc<Manager>) {
-    sleep(2 * LOCK_GRACE).await;
-    if let Err(error) = manager.rotate_keys().await {
-        tracing::warn!(%error, "rotate the data key: coffer swarm rotate-keys");
-    }
 }

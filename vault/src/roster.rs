@@ -108,14 +108,7 @@ async fn take(manager: &Manager, step: Step) -> Result<(), MemberChangeError> {
     match step {
         Step::Vote(voters) => {
             tracing::info!(?voters, "these managers vote from now on");
-            let goes = manager.consensus().standing().members.into_iter();
-            let goes = goes.filter(|one| one.is_voter).any(|one| !voters.contains(&one.raft_id));
-            consensus.set_voters(voters).await?;
-            if goes {
-                // Only now: until then it reads along.
-                manager.after_a_manager_went().await;
-            }
-            Ok(())
+            consensus.set_voters(voters).await
         }
         Step::HandOver => {
             consensus.hand_over().await;

@@ -8,17 +8,18 @@ mod ring;
 pub use ring::Carried;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 use vault_core::cluster::Cluster;
-use vault_core::command::{Action, Resealed, SealedAt};
-use vault_core::limits::RESEAL_BATCH_BYTES;
+use vault_core::command::{Action, Resealed, SealedAt, UseEpoch};
+use vault_core::duty::Duties;
+use vault_core::limits::{LOCK_GRACE, RESEAL_BATCH_BYTES};
 use vault_core::seal::{DataKey, Epoch, Kind, OpenError, Place, Sealed, open, seal};
 use vault_core::state::State;
 use vault_core::versioned::Class;
 
-use crate::disk::keyring::Keyring;
+use crate::disk::keyring::{Keyring, digest_of};
 use crate::entropy;
 use crate::keys::KeyChangeError;
 use crate::manager::{CallError, Manager};
@@ -53,12 +54,13 @@ pub async fn keep_keys(manager: Arc<Manager>) {
     let mut views = manager.consensus().views();
     let mut leads = manager.consensus().leads();
     let mut missed = manager.keys().missed();
+    let mut leading = Leading::default();
     loop {
         missed.borrow_and_update();
         let view = views.borrow_and_update().clone();
         // Whoever leads from now on has the work, too.
         leads.mark_unchanged();
-        match follow(&manager, &view).await {
+        match follow(&manager, &view, &mut leading).await {
             Ok(()) => {}
             Err(RotationError::Propose(ProposeError::Stopped)) => return,
             Err(error) => {
@@ -67,35 +69,48 @@ pub async fn keep_keys(manager: Arc<Manager>) {
                 continue;
             }
         }
-        let seen = epochs(&view.state);
-        let changed = views.wait_for(|view| epochs(&view.state) != seen);
+        let seen = told_by(&view.state);
+        let changed = views.wait_for(|view| told_by(&view.state) != seen);
         tokio::select! {
             changed = changed => if changed.is_err() { return },
             changed = leads.changed() => if changed.is_err() { return },
             _ = missed.changed() => {}
+            () = sleep(RETRY), if view.state.duties().key_after_lock.is_some() => {}
         }
     }
 }
 
+/// What a leader remembers of what it began. Another one begins anew.
+#[derive(Default)]
+struct Leading {
+    /// The key that it made, and what for.
+    made: Option<(Wish, Epoch)>,
+    /// Since when its disk is locked, and which duty asked for a key since.
+    locked: Option<(u64, Instant)>,
+}
+
+/// What a key is made for: the epoch that is wanted, and duties.
+type Wish = (Epoch, Vec<u64>);
+
 /// What a rotation is told by.
-fn epochs(state: &State) -> [Epoch; 3] {
-    [state.wanted_epoch(), state.epoch(), state.oldest_epoch()]
+fn told_by(state: &State) -> ([Epoch; 3], Duties) {
+    ([state.wanted_epoch(), state.epoch(), state.oldest_epoch()], state.duties())
 }
 
-fn has_work(state: &State) -> bool {
-    let [wanted, used, oldest] = epochs(state);
-    wanted != used || used != oldest
-}
-
-async fn follow(manager: &Manager, view: &View) -> Result<(), RotationError> {
+async fn follow(
+    manager: &Manager,
+    view: &View,
+    leading: &mut Leading,
+) -> Result<(), RotationError> {
     let state = &view.state;
     if state.cluster().is_none() {
         return Ok(());
     }
+    let meant = state.key_in_use();
     let missed = *manager.keys().missed().borrow();
     let is_missed = |epoch| manager.keys().ring().key(epoch).is_none();
-    if is_missed(state.epoch()) || missed.is_some_and(is_missed) {
-        ring::fetch(manager).await?;
+    if !manager.keys().ring().has(meant) || missed.is_some_and(is_missed) {
+        ring::fetch(manager, meant).await?;
         // Nobody has it if this did not bring it: whoever needs it says so again.
         manager.keys().missed_no_more();
     }
@@ -105,30 +120,74 @@ async fn follow(manager: &Manager, view: &View) -> Result<(), RotationError> {
         manager.keys().drop_before(state.oldest_epoch())?;
         tracing::info!("every value is sealed under the newest data key; older ones are destroyed");
     }
-    if manager.consensus().standing().is_leader && has_work(state) {
-        rotate(manager, state.wanted_epoch()).await?;
+    if !manager.consensus().standing().is_leader {
+        *leading = Leading::default();
+        return Ok(());
+    }
+    let due = state.duties().due_keys(leading.has_locked(manager, state));
+    if !due.is_empty() || state.wanted_epoch() > state.epoch() {
+        begin(manager, (state.wanted_epoch(), due), leading).await?;
+    } else if state.epoch() != state.oldest_epoch() {
+        reseal(manager, state.epoch()).await?;
     }
     Ok(())
 }
 
-async fn rotate(manager: &Manager, wanted: Epoch) -> Result<(), RotationError> {
-    while manager.keys().ring().newest().epoch < wanted {
-        let epoch = manager.keys().add_epoch(!manager.consensus().is_alone())?;
-        tracing::info!(epoch = epoch.0, "a new data key was made");
+impl Leading {
+    /// Whether this disk is locked, and the others have had time to lock theirs.
+    fn has_locked(&mut self, manager: &Manager, state: &State) -> bool {
+        let asked = state.duties().key_after_lock;
+        let asked = asked.filter(|_| manager.locking().disk_key.is_locked());
+        let known = self.locked.filter(|(index, _)| Some(*index) == asked);
+        self.locked = known.or_else(|| Some((asked?, Instant::now())));
+        self.locked.is_some_and(|(_, since)| since.elapsed() >= 2 * LOCK_GRACE)
     }
-    let newest = manager.keys().ring().newest().epoch;
+}
+
+/// Has a new key come into use.
+async fn begin(manager: &Manager, wish: Wish, leading: &mut Leading) -> Result<(), RotationError> {
+    let epoch = match &leading.made {
+        Some((known, epoch)) if *known == wish => *epoch,
+        _ => new_key(manager, &wish)?,
+    };
+    let fulfils = wish.1.clone();
+    leading.made = Some((wish, epoch));
+    let ring = manager.keys().ring();
+    let Some(key) = ring.key(epoch) else {
+        leading.made = None;
+        return Err(RotationError::KeyGone { epoch: epoch.0 });
+    };
+    let digest = Some(digest_of(key));
     // On every manager's disk before anything is sealed under it.
     ring::spread(manager).await?;
-    manager.act(Action::UseEpoch(newest)).await?;
+    manager.act(Action::UseEpoch(UseEpoch { epoch, digest, fulfils })).await?;
+    reseal(manager, epoch).await
+}
+
+/// A key that nobody had before. One that is there already may have been given to a manager that went since;
+/// where there never was another one, that cannot be.
+fn new_key(manager: &Manager, (wanted, duties): &Wish) -> Result<Epoch, RotationError> {
+    let is_alone = manager.consensus().is_alone();
+    let newest = manager.keys().ring().newest().epoch;
+    if is_alone && duties.is_empty() && newest >= *wanted {
+        return Ok(newest);
+    }
+    let epoch = manager.keys().add_epoch(!is_alone)?;
+    tracing::info!(epoch = epoch.0, "a new data key was made");
+    Ok(epoch)
+}
+
+/// Seals everything under this epoch.
+async fn reseal(manager: &Manager, epoch: Epoch) -> Result<(), RotationError> {
     loop {
         let view = manager.read().await?;
-        let batch = next_batch(&view.state, &manager.keys().ring(), newest)?;
+        let batch = next_batch(&view.state, &manager.keys().ring(), epoch)?;
         if batch.is_empty() {
             break;
         }
         manager.act(Action::Reseal(batch)).await?;
     }
-    manager.act(Action::DropEpochsBefore(newest)).await?;
+    manager.act(Action::DropEpochsBefore(epoch)).await?;
     Ok(())
 }
 
@@ -139,7 +198,8 @@ fn next_batch(
     newest: Epoch,
 ) -> Result<Vec<Resealed>, RotationError> {
     let Some(cluster) = state.cluster() else { return Ok(Vec::new()) };
-    let mut batch = Batch { ring, newest: ring.newest(), values: Vec::new(), bytes: 0 };
+    let key = ring.key(newest).ok_or(RotationError::KeyGone { epoch: newest.0 })?;
+    let mut batch = Batch { ring, newest: key, values: Vec::new(), bytes: 0 };
     for kind in Kind::OWN {
         let sealed = cluster.sealed(kind).filter(|sealed| sealed.epoch < newest);
         if let Some(sealed) = sealed {

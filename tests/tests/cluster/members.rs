@@ -136,3 +136,31 @@ fn what_would_lose_the_majority_is_refused() {
     by.coffer(&["node", "demote", &ids[first]])
         .refused_by_daemon("attempting to demote the last manager of the swarm");
 }
+
+/// The leader dies at once: what a demoted manager knew is exchanged by whoever leads next.
+#[test]
+fn what_a_demoted_manager_knew_is_exchanged_though_the_leader_dies() {
+    let test = "what_a_demoted_manager_knew_is_exchanged_though_the_leader_dies";
+    let Some(nodes) = nodes::<4>(test) else { return };
+    let mut daemons: Vec<_> = form(&nodes).into_iter().map(Some).collect();
+    nodes[0].coffer_reading(&["config", "create", "c", "-"], b"shown").said();
+    for node in &nodes {
+        wait_until("all vote", || voters(node) == 4);
+    }
+    let first = leader(&nodes.each_ref());
+    let own_ids: Vec<_> = nodes.iter().map(id).collect();
+    for own in &own_ids {
+        wait_until("all are ready", || listed(&nodes[first], own).starts_with("Ready"));
+    }
+    let gone = (first + 1) % 4;
+    let stays = [(first + 2) % 4, (first + 3) % 4];
+    let old_token = token(&nodes[0], "manager");
+    nodes[first].coffer(&["node", "demote", &own_ids[gone]]).said();
+    daemons[first].take().unwrap().kill();
+    let left = stays.map(|one| &nodes[one]);
+    wait_for_newer_key(&left, 1);
+    assert_ne!(token(left[0], "manager"), old_token);
+    assert_eq!(voters(left[0]), 3);
+    daemons[first] = Some(nodes[first].start());
+    wait_for_newer_key(&[left[0], left[1], &nodes[first]], 1);
+}

@@ -53,7 +53,7 @@ async fn manager(disk: &FaultyDisk) -> (Arc<Consensus>, Receiver<(&'static str, 
 
 /// Something that goes through the log.
 fn command() -> Command {
-    let action = Action::UseEpoch(Epoch(1));
+    let action = Action::UseEpoch(Epoch(1).into());
     Command { at: Timestamp::from_nanos(1), request: None, actor: None, action }
 }
 

@@ -10,7 +10,7 @@ use crate::labels::Labels;
 use crate::name::SecretName;
 use crate::node::{Availability, KeyPin, Node, NodeStatus, Role};
 use crate::request::RequestId;
-use crate::seal::{Epoch, Kind, Sealed};
+use crate::seal::{Epoch, KeyDigest, Kind, Sealed};
 use crate::service::ServiceSpec;
 use crate::table::LookupError;
 use crate::task::{Held, TaskState, TaskStatus};
@@ -66,7 +66,7 @@ pub enum Action {
     /// A newer data key is wanted than this epoch's: the leader makes it.
     WantEpochAfter(Epoch),
     /// From now on values are sealed under this epoch.
-    UseEpoch(Epoch),
+    UseEpoch(UseEpoch),
     /// Nothing is sealed under an older epoch any more: every manager destroys the older keys.
     DropEpochsBefore(Epoch),
     /// The same values under a newer data key. Those that changed meanwhile are passed over.
@@ -152,6 +152,22 @@ pub struct NewObject {
     pub labels: Labels,
     pub limit: VersionLimit,
     pub sealed: Sealed,
+}
+
+/// A data key that comes into use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UseEpoch {
+    pub epoch: Epoch,
+    /// Of the key that is meant: two leaders may have made one of the same number.
+    pub digest: Option<KeyDigest>,
+    /// The duties for which the key was made, by their entries.
+    pub fulfils: Vec<u64>,
+}
+
+impl From<Epoch> for UseEpoch {
+    fn from(epoch: Epoch) -> Self {
+        Self { epoch, digest: None, fulfils: Vec::new() }
+    }
 }
 
 /// The next version of a secret or config.
@@ -345,6 +361,10 @@ pub enum Refusal {
     /// The node's role was changed while its certificate was made: it asks again.
     #[error("the role of node {id} changed meanwhile")]
     RoleChanged { id: NodeId },
+    #[error(
+        "the managers' join token is being changed, because a manager went: see \"coffer swarm join-token manager\" for the new one"
+    )]
+    TokenChanges,
 }
 
 /// A service of which tasks hold a version, and how many do.

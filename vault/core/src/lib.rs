@@ -17,6 +17,7 @@ pub mod access;
 pub mod clocks;
 pub mod cluster;
 pub mod command;
+pub mod duty;
 pub mod event;
 pub mod feature;
 pub mod filter;

@@ -28,5 +28,6 @@ pub fn of(refusal: &Refusal) -> &'static str {
         Refusal::NodeIsNotDown { .. } => "node_is_not_down",
         Refusal::NodesTooMany { .. } => "nodes_too_many",
         Refusal::RoleChanged { .. } => "role_changed",
+        Refusal::TokenChanges => "token_changes",
     }
 }

@@ -32,6 +32,10 @@ const STACK_WIPED_BYTES: usize = 16 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Epoch(pub u32);
 
+/// Tells the key of an epoch from any other, and nothing of what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyDigest(pub [u8; 32]);
+
 /// A value in the clear. Has no Debug, Clone or comparison, on purpose.
 pub struct Plaintext(Zeroizing<Box<[u8]>>);
 

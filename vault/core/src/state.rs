@@ -9,8 +9,9 @@ use imbl::{OrdMap, OrdSet};
 use crate::cluster::Cluster;
 use crate::command::{
     Action, Applied, Command, CreateCluster, ObjectKind, Outcome, RaiseLevel, Refusal, TaskChange,
-    TaskReport,
+    TaskReport, UseEpoch,
 };
+use crate::duty::Duties;
 use crate::event::{Event, EventAction};
 use crate::id::{NodeId, ObjectId, ServiceId};
 use crate::limits::TASK_ERROR_BYTES_MAX;
@@ -19,7 +20,7 @@ use crate::node::Node;
 #[cfg(planted)]
 use crate::planted::{self, Bug};
 use crate::request::Requests;
-use crate::seal::Epoch;
+use crate::seal::{Epoch, KeyDigest};
 use crate::service::{Grant, Service, ServiceSpec};
 use crate::table::Table;
 use crate::task::{Task, TaskState, TaskStatus};
@@ -57,6 +58,9 @@ pub struct State {
     wanted_epoch: Epoch,
     /// Nothing is sealed under an older one.
     oldest_epoch: Epoch,
+    /// Tells the key of the epoch in use, if it was said.
+    key_digest: Option<KeyDigest>,
+    duties: Duties,
     cluster: Option<Arc<Cluster>>,
     nodes: OrdMap<NodeId, Arc<Node>>,
     /// Nodes that were removed, until their last certificate has ended: seconds since 1970.
@@ -80,6 +84,8 @@ impl Default for State {
             epoch: Epoch(1),
             wanted_epoch: Epoch(1),
             oldest_epoch: Epoch(1),
+            key_digest: None,
+            duties: Duties::default(),
             cluster: None,
             nodes: OrdMap::new(),
             removed: OrdMap::new(),
@@ -184,9 +190,8 @@ impl State {
                 }
                 Ok(Outcome::Done)
             }
-            Action::UseEpoch(epoch) => {
-                self.epoch = self.epoch.max(epoch);
-                self.wanted_epoch = self.wanted_epoch.max(epoch);
+            Action::UseEpoch(next) => {
+                self.use_epoch(next);
                 Ok(Outcome::Done)
             }
             Action::DropEpochsBefore(epoch) => {
@@ -240,6 +245,16 @@ impl State {
         self.nodes.insert(node.id, Arc::new(Node { meta: stamp.meta(), ..node }));
         self.workload_index = stamp.index;
         Ok(Outcome::Created(vec![id]))
+    }
+
+    /// An epoch that is in use already, or older, changes nothing: its key may be another one.
+    fn use_epoch(&mut self, next: UseEpoch) {
+        let UseEpoch { epoch, digest, fulfils } = next;
+        if epoch > self.epoch {
+            (self.epoch, self.key_digest) = (epoch, digest);
+            self.wanted_epoch = self.wanted_epoch.max(epoch);
+            self.duties.key_changed(&fulfils);
+        }
     }
 
     /// A step to where the cluster is already, or down, is passed over.

@@ -34,10 +34,6 @@ impl Daemon {
         let (node_id, recovery_epoch) = (manager.node_id(), manager.membership().recovery_epoch);
         tracing::info!(node = %node_id, cluster = %header.cluster, "cluster restored from a backup");
         self.take_up(Arc::clone(&manager), port).await;
-        // What the managers of before know is worth nothing for what is sealed from now on.
-        if let Err(error) = manager.rotate_keys().await {
-            tracing::warn!(%error, "rotate the data key: coffer swarm rotate-keys");
-        }
         Ok(Restored { header, node_id, recovery_epoch })
     }
 }

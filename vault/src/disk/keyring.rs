@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use vault_core::seal::{DataKey, Epoch, KEY_BYTES};
+use ring::hmac;
+use vault_core::seal::{DataKey, Epoch, KEY_BYTES, KeyDigest};
 use vault_memory::{GuardError, Guarded};
 use zeroize::Zeroizing;
 
@@ -15,6 +16,21 @@ use crate::rotation::Carried;
 pub const NAME: &str = "keyring";
 const FORM: Form = Form { magic: b"COFFRNG1", version: 1 };
 const ENTRY_BYTES: usize = 4 + KEY_BYTES;
+
+/// No key is of this epoch: what is sealed under it is refused.
+const NEVER: Epoch = Epoch(0);
+/// What a key's digest is made of besides its epoch.
+const DIGEST_LABEL: &[u8] = b"coffer data key";
+
+/// Tells a data key from any other one.
+pub fn digest_of(key: DataKey<'_>) -> KeyDigest {
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.bytes));
+    context.update(DIGEST_LABEL);
+    context.update(&key.epoch.0.to_le_bytes());
+    let mut digest = [0; 32];
+    digest.copy_from_slice(context.sign().as_ref());
+    KeyDigest(digest)
+}
 
 /// All data keys that values may still be sealed under.
 pub struct Keyring {
@@ -85,11 +101,29 @@ impl Keyring {
 
     /// The key to seal under while an epoch is in use. A newer one may be here already that too few managers
     /// have; where the one in use is not here yet, it is an older one, and what it seals is refused.
-    pub fn in_use(&self, epoch: Epoch) -> DataKey<'_> {
-        let known = self.keys.iter().rfind(|(known, _)| *known <= epoch);
+    pub fn in_use(&self, (epoch, digest): (Epoch, Option<KeyDigest>)) -> DataKey<'_> {
+        let is_meant = |known: Epoch| known != epoch || self.has((epoch, digest));
+        let known = self.keys.iter().rfind(|(known, _)| *known <= epoch && is_meant(*known));
         let first = || self.keys.first().expect("a keyring is never empty");
         let (known, key) = known.unwrap_or_else(first);
-        DataKey { epoch: *known, bytes: exposed(key) }
+        let epoch = if is_meant(*known) { *known } else { NEVER };
+        DataKey { epoch, bytes: exposed(key) }
+    }
+
+    /// Whether the key of an epoch is here, and the one that is meant.
+    pub fn has(&self, (epoch, digest): (Epoch, Option<KeyDigest>)) -> bool {
+        let own = self.key(epoch).map(digest_of);
+        own.is_some_and(|own| digest.is_none_or(|meant| meant == own))
+    }
+
+    /// The same keys, with another one for an epoch.
+    pub fn with_other(&self, epoch: Epoch, key: &[u8; KEY_BYTES]) -> Result<Self, GuardError> {
+        let other = Arc::new(Guarded::filled(KEY_BYTES, |bytes| bytes.copy_from_slice(key))?);
+        let mut keys = self.keys.clone();
+        keys.retain(|(known, _)| *known != epoch);
+        keys.push((epoch, other));
+        keys.sort_by_key(|(known, _)| *known);
+        Ok(Self { keys })
     }
 
     /// Whether a key of the same epoch and other bytes is here.
@@ -186,9 +220,9 @@ mod tests {
         let ring = first.with_new_epoch(4, |key| key.fill(2)).unwrap();
         assert_eq!(ring.newest().epoch, Epoch(6), "four numbers are left out");
         for (in_use, sealing) in [(1, 1), (5, 1), (6, 6), (7, 6)] {
-            assert_eq!(ring.in_use(Epoch(in_use)).epoch, Epoch(sealing), "{in_use}");
+            assert_eq!(ring.in_use((Epoch(in_use), None)).epoch, Epoch(sealing), "{in_use}");
         }
-        assert_eq!(ring.without_before(Epoch(6)).in_use(Epoch(1)).epoch, Epoch(6));
+        assert_eq!(ring.without_before(Epoch(6)).in_use((Epoch(1), None)).epoch, Epoch(6));
     }
 
     #[test]
@@ -215,5 +249,24 @@ mod tests {
             assert!(Keyring::parse(&[1; 32], b"here", &altered).is_err(), "byte {at}");
         }
         assert!(Keyring::parse(&[1; 32], b"there", &file).is_err());
+    }
+
+    #[test]
+    fn another_key_of_the_number_in_use_seals_nothing_and_is_exchanged() {
+        let ring = Keyring::first(|key| key.fill(1)).unwrap();
+        let ring = ring.with_new_epoch(4, |key| key.fill(2)).unwrap();
+        let other = ring.with_other(Epoch(6), &[3; KEY_BYTES]).unwrap();
+        let digest = |ring: &Keyring| ring.key(Epoch(6)).map(digest_of);
+        let meant = (Epoch(6), digest(&ring));
+        assert!(ring.has(meant) && ring.has((Epoch(6), None)) && !other.has(meant));
+        assert_eq!(ring.in_use(meant).epoch, Epoch(6));
+        // Under an older one, which is refused.
+        assert_eq!(other.in_use(meant).epoch, Epoch(1));
+        assert_eq!(other.without_before(Epoch(6)).in_use(meant).epoch, NEVER);
+        let mended = other.with_other(Epoch(6), &[2; KEY_BYTES]).unwrap();
+        assert_eq!(mended.in_use(meant).epoch, Epoch(6));
+        assert_eq!(mended.epochs().collect::<Vec<_>>(), [Epoch(1), Epoch(6)]);
+        let same_key = DataKey { epoch: Epoch(7), bytes: &[2; KEY_BYTES] };
+        assert_ne!(Some(digest_of(same_key)), digest(&ring), "the number is part of it");
     }
 }

@@ -2,6 +2,7 @@
 //! what is issued counts once it is committed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pki::csr::{self, CsrError};
 use pki::identity::{Claim, IdentityError};
@@ -10,6 +11,7 @@ use pki::leaf::{LIFETIME_DEFAULT_SECS, LeafError, LeafPlan, issue_leaf};
 use pki::pem::{PemError, pem_to_der};
 use pki::public::PublicKey;
 use pki::token::{JoinToken, RootDigest, TokenSecret};
+use tokio::time::timeout;
 use vault_core::cluster::Cluster;
 use vault_core::command::{Action, Issued, Refusal};
 use vault_core::feature::Level;
@@ -20,8 +22,12 @@ use vault_core::seal::{Kind, Plaintext, seal};
 use vault_core::time::Timestamp;
 use vault_core::versioned::Meta;
 
-use super::{CallError, Manager, ValueError};
+use super::{CallError, Manager, SEAL_TRIES, ValueError};
+use crate::raft::{ProposeError, View};
 use crate::{clock, entropy};
+
+/// How long the managers' join token may take to be changed after a manager went.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a node got no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +105,7 @@ impl Manager {
         availability: Availability,
     ) -> Result<NodeId, AdmitError> {
         let public = csr::read(request)?;
-        let view = self.read().await?;
+        let view = self.settled().await?;
         let cluster = view.state.cluster().ok_or(AdmitError::NoCluster)?;
         let role = self.role_of_token(cluster, token)?;
         let pin = KeyPin(*public.digest().bytes());
@@ -157,25 +163,39 @@ impl Manager {
 
     /// Makes a new standing token: the old one opens nothing from then on.
     pub async fn rotate_token(&self, role: Role) -> Result<u64, AdmitError> {
-        let view = self.read().await?;
-        let cluster = view.state.cluster().ok_or(AdmitError::NoCluster)?;
         let kind = token_kind(role);
         let secret = TokenSecret::new(entropy::random());
-        let value = Plaintext::new(secret.expose().to_vec());
-        let place = Cluster::place(cluster.id, kind);
-        let sealed =
-            seal(self.keys.ring().in_use(view.state.epoch()), &place, entropy::random(), &value);
-        Ok(self.act(Action::RotateToken(role, sealed)).await?.index)
+        for tries_left in (0..SEAL_TRIES).rev() {
+            let view = self.read().await?;
+            let cluster = view.state.cluster().ok_or(AdmitError::NoCluster)?;
+            let value = Plaintext::new(secret.expose().to_vec());
+            let (ring, place) = (self.keys.ring(), Cluster::place(cluster.id, kind));
+            let key = ring.in_use(view.state.key_in_use());
+            let sealed = seal(key, &place, entropy::random(), &value);
+            match self.act(Action::RotateToken(role, sealed)).await {
+                Err(CallError::Refused(Refusal::OldKey)) if tries_left > 0 => {}
+                other => return Ok(other?.index),
+            }
+        }
+        Err(CallError::from(Refusal::OldKey).into())
     }
 
-    /// What a former manager knows is worth nothing from now on: the token that it could come back by, and
-    /// the data key. What fails is tried by nobody again, so it is said.
-    pub async fn after_a_manager_went(&self) {
-        if let Err(error) = self.rotate_token(Role::Manager).await {
-            tracing::warn!(%error, "rotate the managers' join token: coffer swarm join-token --rotate manager");
+    /// A view in which no token waits to be changed because somebody knew it who went.
+    pub async fn settled(&self) -> Result<View, CallError> {
+        let mut views = self.consensus.views();
+        // A view of this manager may be behind: whoever went may have gone since.
+        let view = self.read().await?;
+        if view.state.duties().manager_token.is_none() {
+            return Ok(view);
         }
-        if let Err(error) = self.rotate_keys().await {
-            tracing::warn!(%error, "rotate the data key: coffer swarm rotate-keys");
+        let settled = async {
+            let is_settled = |view: &View| view.state.duties().manager_token.is_none();
+            views.wait_for(is_settled).await.is_ok()
+        };
+        match timeout(SETTLE_PATIENCE, settled).await {
+            Ok(true) => self.read().await,
+            Ok(false) => Err(ProposeError::Stopped.into()),
+            Err(_) => Err(Refusal::TokenChanges.into()),
         }
     }
 

@@ -75,7 +75,6 @@ pub async fn stand_alone(
     let manager = manager.ok_or(AloneError::NoCluster)?;
     manager.consensus().lead().await.map_err(CallError::from)?;
     manager.act(Action::StandAlone(manager.node_id())).await?;
-    manager.after_a_manager_went().await;
     Ok((manager, found))
 }
 

@@ -94,7 +94,9 @@ impl Manager {
         let place = Cluster::place(cluster.id, Kind::UnlockKey);
         for tries_left in (0..SEAL_TRIES).rev() {
             let value = Plaintext::new(unlock_key().expose().to_vec());
-            let sealed = seal(self.keys.ring().newest(), &place, entropy::random(), &value);
+            let (ring, view) = (self.keys.ring(), self.consensus.view());
+            let key = ring.in_use(view.state.key_in_use());
+            let sealed = seal(key, &place, entropy::random(), &value);
             match self.act(action(sealed)).await {
                 Err(CallError::Refused(Refusal::OldKey)) if tries_left > 0 => {}
                 Err(CallError::Refused(Refusal::OutOfSequence)) => return Err(LockingError::Off),

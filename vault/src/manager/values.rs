@@ -48,7 +48,8 @@ impl Manager {
     }
 
     fn seal_first(&self, class: Class, drafts: &[Draft]) -> Vec<NewObject> {
-        let (ring, epoch) = (self.keys.ring(), self.consensus.view().state.epoch());
+        let ring = self.keys.ring();
+        let key = ring.in_use(self.consensus.view().state.key_in_use());
         // Drawn with one call of the kernel.
         let mut drawn = vec![[0; ENTROPY_BYTES + NONCE_BYTES]; drafts.len()];
         entropy::fill(drawn.as_flattened_mut());
@@ -57,7 +58,7 @@ impl Manager {
             let id = ObjectId::from_entropy(*entropy);
             let place = self.place(class, id, 1);
             let nonce = nonce.try_into().expect("the rest is a nonce");
-            let sealed = seal(ring.in_use(epoch), &place, nonce, &draft.value);
+            let sealed = seal(key, &place, nonce, &draft.value);
             let Draft { name, labels, limit, .. } = draft;
             NewObject { id, name: name.clone(), labels: labels.clone(), limit: *limit, sealed }
         };
@@ -109,12 +110,12 @@ impl Manager {
         label: Option<&VersionLabel>,
     ) -> Result<Vec<NewVersion>, Refusal> {
         let ring = self.keys.ring();
+        let key = ring.in_use(state.key_in_use());
         let seal_one = |version: &NextVersion| {
             let object = lookup(state, class, &version.reference)?;
             let (id, number) = (object.id, object.next);
             let place = self.place(class, id, number);
-            let sealed =
-                seal(ring.in_use(state.epoch()), &place, entropy::random(), &version.value);
+            let sealed = seal(key, &place, entropy::random(), &version.value);
             let (label, expected) = (label.cloned(), version.expected);
             Ok(NewVersion { id, number, sealed, activate, label, expected })
         };

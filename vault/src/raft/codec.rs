@@ -16,12 +16,13 @@ use vault_core::feature::Level;
 use vault_core::id::IdError;
 use vault_core::labels::LabelsError;
 use vault_core::name::{NameError, TargetError};
+use vault_core::seal::KeyDigest;
 use vault_core::versioned::{VersionLabelError, VersionLimitError};
 
 use super::types::{Member, Membership, Payload, Proposal};
 
 pub(super) use command::{from_stored as command_from, to_stored as command_to};
-pub(super) use object::{record_of, records_of, restore};
+pub(super) use object::{record_of, records_of, restore, start_of};
 pub(super) use outcome::{outcome_from, outcome_to};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -75,6 +76,19 @@ fn level_from(stored: u32, version: &str, known: Level) -> Result<Level, CodecEr
         return Err(CodecError::NewerLevel { needed, known, version: version.to_owned() });
     }
     Ok(needed)
+}
+
+/// Absent, or the digest of a data key.
+pub(super) fn digest_to(digest: Option<KeyDigest>) -> Vec<u8> {
+    digest.map_or_else(Vec::new, |KeyDigest(digest)| digest.to_vec())
+}
+
+fn digest_from(bytes: &[u8]) -> Result<Option<KeyDigest>, CodecError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let digest = bytes.try_into().map_err(|_| CodecError::Range { field: "digest" })?;
+    Ok(Some(KeyDigest(digest)))
 }
 
 /// The value of a field that must be there.

@@ -11,6 +11,7 @@ use prost::Message;
 use proto::stored::{self, snapshot_record::Record};
 use tokio::sync::watch;
 use vault_core::command::{Applied, Command, Outcome};
+use vault_core::duty::Duties;
 use vault_core::event::Event;
 use vault_core::id::ClusterId;
 use vault_core::seal::{DataKey, Epoch};
@@ -199,12 +200,12 @@ impl View {
     }
 
     /// What the watchers of views wait for: a change of what runs, of what it reads, of the data
-    /// keys, or of the unlock key.
-    fn watched(&self) -> ([u64; 2], [Epoch; 3], u32) {
+    /// keys, of the unlock key, or of what is to be done.
+    fn watched(&self) -> ([u64; 2], [Epoch; 3], u32, Duties) {
         let state = &self.state;
         let epochs = [state.wanted_epoch(), state.epoch(), state.oldest_epoch()];
         let indexes = [state.workload_index(), state.delivery_index()];
-        (indexes, epochs, state.lock_version())
+        (indexes, epochs, state.lock_version(), state.duties())
     }
 
     fn apply(&mut self, entry: Entry, done: &mut Done) -> Option<Outcome> {
@@ -347,7 +348,7 @@ pub(super) fn write_view(view: &View, shelf: &Shelf) -> io::Result<String> {
     let name = write_snapshot(
         view,
         Arc::clone(&shelf.folder),
-        ring.in_use(view.state.epoch()),
+        ring.in_use(view.state.key_in_use()),
         shelf.cluster,
     )?;
     for old in shelf.folder.names()? {
@@ -381,11 +382,7 @@ pub(super) fn push_records(
         last: view.applied.as_ref().map(stored_id),
         membership_at: view.membership.log_id().as_ref().map(stored_id),
         membership: Some(codec::membership_to(view.membership.membership())),
-        clock: view.state.clock().nanos(),
-        index: view.state.index(),
-        epoch: view.state.epoch().0,
-        wanted_epoch: view.state.wanted_epoch().0,
-        oldest_epoch: view.state.oldest_epoch().0,
+        ..codec::start_of(&view.state)
     };
     let mut push = |record| take(&stored::SnapshotRecord { record: Some(record) }.encode_to_vec());
     push(Record::Start(start))?;

@@ -175,7 +175,7 @@ fn proposals_that_come_together_are_all_answered_and_none_after_the_end() {
         consensus.lead().await.unwrap();
         let propose = |_| {
             let consensus = Arc::clone(&consensus);
-            let use_epoch = command(Action::UseEpoch(Epoch(1)));
+            let use_epoch = command(Action::UseEpoch(Epoch(1).into()));
             tokio::spawn(async move { consensus.propose(use_epoch).await.unwrap().0 })
         };
         let asked: Vec<_> = (0..300).map(propose).collect();
@@ -187,7 +187,7 @@ fn proposals_that_come_together_are_all_answered_and_none_after_the_end() {
         indexes.dedup();
         assert_eq!(indexes.len(), 300, "each has an entry of its own");
         consensus.stop().await;
-        let late = consensus.propose(command(Action::UseEpoch(Epoch(1)))).await;
+        let late = consensus.propose(command(Action::UseEpoch(Epoch(1).into()))).await;
         assert!(matches!(late, Err(ProposeError::Stopped)), "{late:?}");
     });
 }
@@ -219,7 +219,8 @@ fn a_view_that_is_adopted_goes_on_under_one_new_manager() {
         assert_eq!(members.len(), 1);
         assert_eq!((members[0].raft_id, members[0].node_id.as_str()), (raft_id, "other"));
         assert!(after.standing().term > term, "a later term than any before");
-        let (index, outcome) = after.propose(command(Action::UseEpoch(Epoch(1)))).await.unwrap();
+        let (index, outcome) =
+            after.propose(command(Action::UseEpoch(Epoch(1).into()))).await.unwrap();
         assert!(index > raft_id);
         assert_eq!(outcome, Outcome::Done, "the state is there");
         after.stop().await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use vault_core::limits::FORWARD_MS_MAX;
 use vault_core::roster::has_majority;
-use vault_core::seal::{Epoch, KEY_BYTES};
+use vault_core::seal::{Epoch, KEY_BYTES, KeyDigest};
 use zeroize::Zeroizing;
 
 use crate::keys::KeyChangeError;
@@ -32,7 +32,10 @@ pub(super) enum RingError {
 const PATIENCE: Duration = Duration::from_millis(FORWARD_MS_MAX);
 
 /// Fetches the keyring from another manager: the leader, or whoever has it.
-pub(super) async fn fetch(manager: &Manager) -> Result<(), RingError> {
+pub(super) async fn fetch(
+    manager: &Manager,
+    meant: (Epoch, Option<KeyDigest>),
+) -> Result<(), RingError> {
     let standing = manager.consensus().standing();
     let own = manager.node_id().to_string();
     let mut others: Vec<_> =
@@ -42,8 +45,10 @@ pub(super) async fn fetch(manager: &Manager) -> Result<(), RingError> {
         let call = rpc::peers::keyring(manager.dialer(), &member.addr, &member.node_id);
         match timeout(PATIENCE, call).await {
             Ok(Ok(keys)) => {
-                manager.keys().take(&keys)?;
-                return Ok(());
+                if manager.keys().take_meant(&keys, meant)? {
+                    return Ok(());
+                }
+                tracing::debug!(node = member.node_id, "it misses the key that is meant, too");
             }
             Ok(Err(error)) => tracing::debug!(node = member.node_id, %error, "no keyring"),
             Err(_) => tracing::debug!(node = member.node_id, "no keyring in time"),

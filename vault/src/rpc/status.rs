@@ -32,7 +32,7 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Status {
         Refusal::NotFound { .. } | Refusal::NoVersion { .. } => Code::NotFound,
         // Swarm's code for a stale index is "unknown".
         Refusal::OutOfSequence => Code::Unknown,
-        Refusal::OldKey | Refusal::NumberTaken => Code::Unavailable,
+        Refusal::OldKey | Refusal::NumberTaken | Refusal::TokenChanges => Code::Unavailable,
         Refusal::NodesTooMany { .. } => Code::ResourceExhausted,
         Refusal::Ambiguous { .. }
         | Refusal::NoLabel { .. }

@@ -19,6 +19,7 @@ impl State {
         if is_on == key.is_some() {
             return Ok(Outcome::Done);
         }
+        self.duties.key_after_lock = key.as_ref().map(|_| stamp.index);
         self.change_unlock_key(stamp, key)
     }
 

@@ -25,6 +25,10 @@ impl State {
         if self.nodes.len() >= NODES_MAX {
             return Err(Refusal::NodesTooMany { max: NODES_MAX });
         }
+        if node.role == Role::Manager && self.duties.manager_token.is_some() {
+            // Who went could come back by the token that it knew.
+            return Err(Refusal::TokenChanges);
+        }
         let joined = Node { meta: stamp.meta(), raft_id: raft_id(stamp, node.role), ..node };
         stamp.event(ObjectKind::Node, EventAction::Create, id.object(), joined.hostname.as_str());
         self.nodes.insert(id, Arc::new(joined));
@@ -91,6 +95,9 @@ impl State {
         // Nobody hears of a former manager before it speaks as a worker.
         let is_demoted = (node.role, role) == (Role::Manager, Role::Worker);
         let status = if is_demoted { NodeStatus::Down } else { node.status };
+        if is_demoted {
+            self.duties.after_loss(stamp.index);
+        }
         self.change_node(stamp, Node { role, availability, labels, status, raft_id, ..node });
         self.workload_index = stamp.index;
         Ok(Outcome::Done)
@@ -135,6 +142,7 @@ impl State {
             };
             self.change_node(stamp, fenced);
         }
+        self.duties.after_loss(stamp.index);
         self.workload_index = stamp.index;
         Outcome::Done
     }
@@ -173,7 +181,10 @@ impl State {
         let cluster = Arc::make_mut(cluster);
         match role {
             Role::Worker => cluster.worker_token = sealed,
-            Role::Manager => cluster.manager_token = sealed,
+            Role::Manager => {
+                cluster.manager_token = sealed;
+                self.duties.token_changed();
+            }
         }
         cluster.meta.version_index = stamp.index;
         cluster.meta.updated_at = stamp.at;

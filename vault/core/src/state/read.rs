@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::{State, Tasks, Values};
 use crate::cluster::Cluster;
+use crate::duty::Duties;
 use crate::feature::Level;
 use crate::id::NodeId;
 use crate::node::Node;
 use crate::request::Requests;
-use crate::seal::{Epoch, Kind};
+use crate::seal::{Epoch, KeyDigest, Kind};
 use crate::service::Service;
 use crate::table::Table;
 use crate::time::Timestamp;
@@ -58,6 +59,16 @@ impl State {
     /// The oldest epoch that something may be sealed under.
     pub fn oldest_epoch(&self) -> Epoch {
         self.oldest_epoch
+    }
+
+    /// The epoch that new values are sealed under, and which key it is, as far as that was said.
+    pub fn key_in_use(&self) -> (Epoch, Option<KeyDigest>) {
+        (self.epoch, self.key_digest)
+    }
+
+    /// What whoever leads still has to do.
+    pub fn duties(&self) -> Duties {
+        self.duties
     }
 
     /// Whether a node was removed, and could still show a certificate.

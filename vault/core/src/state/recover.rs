@@ -21,6 +21,8 @@ impl State {
         self.removed.remove(&node.id);
         self.nodes = OrdMap::unit(node.id, Arc::new(Node { meta, ..node }));
         self.tasks = Tasks::default();
+        // Whoever has the file that this comes from knew all of it.
+        self.duties.after_loss(self.index);
         self.workload_index = self.index;
         self.delivery_index = self.index;
         self

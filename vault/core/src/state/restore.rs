@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::State;
 use crate::cluster::Cluster;
 use crate::command::Outcome;
+use crate::duty::Duties;
 use crate::id::NodeId;
 use crate::node::Node;
 use crate::request::RequestId;
-use crate::seal::Epoch;
+use crate::seal::{Epoch, KeyDigest};
 use crate::service::Service;
 use crate::task::Task;
 use crate::time::Timestamp;
@@ -40,6 +41,12 @@ impl Restoring {
     pub fn epochs(&mut self, wanted: Epoch, oldest: Epoch) {
         self.0.wanted_epoch = wanted.max(self.0.epoch);
         self.0.oldest_epoch = oldest;
+    }
+
+    /// The key of the epoch in use, if it is known, and what is still to be done.
+    pub fn duties(&mut self, key_digest: Option<KeyDigest>, duties: Duties) {
+        self.0.key_digest = key_digest;
+        self.0.duties = duties;
     }
 
     /// One node that was removed.

@@ -443,7 +443,7 @@ fn memory_is_counted_up_and_down() {
 #[test]
 fn nothing_new_comes_under_a_key_that_is_going_to_be_destroyed() {
     let mut state = with_secret();
-    state.run(3, at(30, Action::UseEpoch(Epoch(2))));
+    state.run(3, at(30, Action::UseEpoch(Epoch(2).into())));
     let request = Some(RequestId([4; 16]));
     let send = |action| Command { request, ..at(30, action) };
     let late = state.run(4, send(create_secret(6, "b")));

@@ -3,7 +3,7 @@
 use proto::stored::{self, command::Action as Stored};
 use vault_core::command::{
     Action, Actor, Command, CreateCluster, DestroyVersion, NewObject, NewVersion, RaiseLevel,
-    Resealed, SealedAt, TaskChange, TaskReport, UpdateObject,
+    Resealed, SealedAt, TaskChange, TaskReport, UpdateObject, UseEpoch,
 };
 use vault_core::feature::{Level, needed_to_apply};
 use vault_core::id::{NodeId, ObjectId, ServiceId, TaskId};
@@ -20,7 +20,7 @@ use super::object::{
     class_from, class_to, cluster_from, cluster_to, held_from, held_to, sealed_from, sealed_to,
     spec_from, spec_to, status_from, status_to,
 };
-use super::{CodecError, level_from, level_to, needed};
+use super::{CodecError, digest_from, digest_to, level_from, level_to, needed};
 
 pub(in crate::raft) fn to_stored(command: &Command) -> stored::Command {
     stored::Command {
@@ -88,7 +88,7 @@ fn action_to(action: &Action) -> Stored {
             reports: reports.iter().map(report_to).collect(),
         }),
         Action::WantEpochAfter(epoch) => Stored::WantEpochAfter(epoch.0),
-        Action::UseEpoch(epoch) => Stored::UseEpoch(epoch.0),
+        Action::UseEpoch(next) => use_epoch_to(next),
         Action::DropEpochsBefore(epoch) => Stored::DropEpochsBefore(epoch.0),
         Action::Reseal(values) => {
             Stored::Reseal(stored::Reseal { values: values.iter().map(resealed_to).collect() })
@@ -116,6 +116,21 @@ fn activate_to(class: Class, targets: &[(ObjectId, VersionRef)]) -> stored::Acti
         version: version.to_string(),
     };
     stored::Activate { class: class_to(class), targets: targets.iter().map(target).collect() }
+}
+
+/// Without a digest it is written as it was before there was one.
+fn use_epoch_to(next: &UseEpoch) -> Stored {
+    let UseEpoch { epoch, digest, fulfils } = next;
+    if digest.is_none() && fulfils.is_empty() {
+        return Stored::UseEpoch(epoch.0);
+    }
+    let (digest, fulfils) = (digest_to(*digest), fulfils.clone());
+    Stored::UseKey(stored::UseKey { epoch: epoch.0, digest, fulfils })
+}
+
+fn use_key_from(key: stored::UseKey) -> Result<UseEpoch, CodecError> {
+    let (epoch, digest) = (Epoch(key.epoch), digest_from(&key.digest)?);
+    Ok(UseEpoch { epoch, digest, fulfils: key.fulfils })
 }
 
 fn autolock_to(key: Option<&Sealed>) -> stored::SetAutolock {
@@ -186,7 +201,8 @@ fn action_from(action: Stored, known: Level) -> Result<Action, CodecError> {
             Action::ReportTasks(node, all(reports.reports, report_from)?)
         }
         Stored::WantEpochAfter(epoch) => Action::WantEpochAfter(Epoch(epoch)),
-        Stored::UseEpoch(epoch) => Action::UseEpoch(Epoch(epoch)),
+        Stored::UseEpoch(epoch) => Action::UseEpoch(Epoch(epoch).into()),
+        Stored::UseKey(key) => Action::UseEpoch(use_key_from(key)?),
         Stored::DropEpochsBefore(epoch) => Action::DropEpochsBefore(Epoch(epoch)),
         Stored::Reseal(reseal) => Action::Reseal(all(reseal.values, resealed_from)?),
         Stored::RaiseLevel(raise) => {

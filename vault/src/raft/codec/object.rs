@@ -6,6 +6,7 @@ use prost::bytes::Bytes;
 use proto::bound;
 use proto::stored::{self, snapshot_record::Record};
 use vault_core::cluster::Cluster;
+use vault_core::duty::Duties;
 use vault_core::feature::Level;
 use vault_core::id::{ClusterId, NodeId, ObjectId, ServiceId, TaskId};
 use vault_core::labels::Labels;
@@ -23,7 +24,7 @@ use vault_core::versioned::{
 use super::command::state_from;
 use super::node::{node_from, node_to};
 use super::outcome::{outcome_from, outcome_to};
-use super::{CodecError, level_from, level_to, needed};
+use super::{CodecError, digest_from, digest_to, level_from, level_to, needed};
 
 /// The objects of a state, as records of a snapshot.
 pub(in crate::raft) fn records_of(state: &State) -> impl Iterator<Item = Record> {
@@ -52,6 +53,23 @@ pub(in crate::raft) fn record_of(bytes: &[u8]) -> Result<Record, CodecError> {
     record.record.ok_or(CodecError::UnknownAction)
 }
 
+/// What a snapshot says first of a state.
+pub(in crate::raft) fn start_of(state: &State) -> stored::SnapshotStart {
+    let duties = state.duties();
+    stored::SnapshotStart {
+        clock: state.clock().nanos(),
+        index: state.index(),
+        epoch: state.epoch().0,
+        wanted_epoch: state.wanted_epoch().0,
+        oldest_epoch: state.oldest_epoch().0,
+        key_digest: digest_to(state.key_in_use().1),
+        key_after_loss: duties.key_after_loss.unwrap_or(0),
+        key_after_lock: duties.key_after_lock.unwrap_or(0),
+        manager_token: duties.manager_token.unwrap_or(0),
+        ..stored::SnapshotStart::default()
+    }
+}
+
 /// Puts one object back.
 pub(in crate::raft) fn restore(record: Record, state: &mut Restoring) -> Result<(), CodecError> {
     match record {
@@ -62,6 +80,13 @@ pub(in crate::raft) fn restore(record: Record, state: &mut Restoring) -> Result<
             let wanted = start.wanted_epoch.max(start.epoch);
             let oldest = if start.oldest_epoch == 0 { 1 } else { start.oldest_epoch };
             state.epochs(Epoch(wanted), Epoch(oldest));
+            let since = |index: u64| Some(index).filter(|index| *index != 0);
+            let duties = Duties {
+                key_after_loss: since(start.key_after_loss),
+                key_after_lock: since(start.key_after_lock),
+                manager_token: since(start.manager_token),
+            };
+            state.duties(digest_from(&start.key_digest)?, duties);
         }
         Record::Cluster(cluster) => state.cluster(cluster_from(cluster)?),
         Record::Node(node) => state.node(node_from(node)?),

@@ -85,6 +85,7 @@ fn refusal_to(refusal: &Refusal) -> stored::Refusal {
         Refusal::NoCluster => StoredRefusal::NoCluster(stored::Blank {}),
         Refusal::OutOfSequence => StoredRefusal::OutOfSequence(stored::Blank {}),
         Refusal::OldKey => StoredRefusal::OldKey(stored::Blank {}),
+        Refusal::TokenChanges => StoredRefusal::TokenChanges(stored::Blank {}),
         Refusal::NumberTaken => StoredRefusal::NumberTaken(stored::Blank {}),
         Refusal::NameTaken { kind, name } => StoredRefusal::NameTaken(object_to(*kind, name, 0)),
         Refusal::NotFound { kind, reference } => {
@@ -142,6 +143,10 @@ fn refusal_to(refusal: &Refusal) -> stored::Refusal {
     stored::Refusal { refusal: Some(refusal) }
 }
 
+fn size_from(field: &'static str, stored: u64) -> Result<usize, CodecError> {
+    usize::try_from(stored).map_err(|_| CodecError::Range { field })
+}
+
 fn refusal_from(refusal: stored::Refusal) -> Result<Refusal, CodecError> {
     let name = |text: &str| SecretName::parse(text);
     Ok(match refusal.refusal.ok_or(CodecError::UnknownAction)? {
@@ -149,6 +154,7 @@ fn refusal_from(refusal: stored::Refusal) -> Result<Refusal, CodecError> {
         StoredRefusal::NoCluster(_) => Refusal::NoCluster,
         StoredRefusal::OutOfSequence(_) => Refusal::OutOfSequence,
         StoredRefusal::OldKey(_) => Refusal::OldKey,
+        StoredRefusal::TokenChanges(_) => Refusal::TokenChanges,
         StoredRefusal::NumberTaken(_) => Refusal::NumberTaken,
         StoredRefusal::NameTaken(object) => {
             Refusal::NameTaken { kind: kind_from(object.kind)?, name: object.text }
@@ -159,8 +165,7 @@ fn refusal_from(refusal: stored::Refusal) -> Result<Refusal, CodecError> {
         StoredRefusal::Ambiguous(object) => Refusal::Ambiguous {
             kind: kind_from(object.kind)?,
             reference: object.text,
-            matches: usize::try_from(object.matches)
-                .map_err(|_| CodecError::Range { field: "matches" })?,
+            matches: size_from("matches", object.matches)?,
         },
         StoredRefusal::InUse(used) => Refusal::InUse {
             kind: kind_from(used.kind)?,
@@ -206,9 +211,7 @@ fn refusal_from(refusal: stored::Refusal) -> Result<Refusal, CodecError> {
         StoredRefusal::LastManager(_) => Refusal::LastManager,
         StoredRefusal::NodeIsManager(id) => Refusal::NodeIsManager { id: NodeId::parse(&id)? },
         StoredRefusal::NodeIsNotDown(id) => Refusal::NodeIsNotDown { id: NodeId::parse(&id)? },
-        StoredRefusal::NodesTooMany(max) => Refusal::NodesTooMany {
-            max: usize::try_from(max).map_err(|_| CodecError::Range { field: "nodes" })?,
-        },
+        StoredRefusal::NodesTooMany(max) => Refusal::NodesTooMany { max: size_from("nodes", max)? },
         StoredRefusal::QuorumLoss(_) => Refusal::QuorumLoss,
         StoredRefusal::NoLabel(key) => Refusal::NoLabel { key },
         StoredRefusal::RoleChanged(id) => Refusal::RoleChanged { id: NodeId::parse(&id)? },

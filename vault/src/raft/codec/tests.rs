@@ -6,8 +6,9 @@ use vault_core::cluster::Cluster;
 use vault_core::command::{
     Action, Actor, Command, CreateCluster, DestroyVersion, HolderName, Issued, ManagerPlace,
     NewObject, NewVersion, NodeUpdate, ObjectKind, Outcome, RaiseLevel, Refusal, Resealed,
-    SealedAt, TaskChange, TaskReport, UpdateObject,
+    SealedAt, TaskChange, TaskReport, UpdateObject, UseEpoch,
 };
+use vault_core::duty::Duties;
 use vault_core::feature::Level;
 use vault_core::id::{ClusterId, NodeId, ObjectId, ServiceId, TaskId};
 use vault_core::labels::Labels;
@@ -148,7 +149,7 @@ fn actions() -> Vec<(&'static str, Action)> {
         ("update", Action::Update(Class::Secret, update)),
         ("destroy-version", Action::DestroyVersion(Class::Config, destroy(id, false))),
         ("remove", Action::Remove(Class::Config, id)),
-        ("use-epoch", Action::UseEpoch(Epoch(2))),
+        ("use-epoch", Action::UseEpoch(Epoch(2).into())),
         ("reseal", Action::Reseal(resealed)),
         ("create-service", Action::CreateService(service, Box::new(spec()))),
         ("remove-service", Action::RemoveService(service)),
@@ -186,6 +187,7 @@ fn node_actions() -> Vec<(&'static str, Action)> {
     let node = NodeId::from_entropy([2; 17]);
     vec![
         ("want-epoch-after", Action::WantEpochAfter(Epoch(1))),
+        ("use-key", Action::UseEpoch(use_key())),
         ("drop-epochs-before", Action::DropEpochsBefore(Epoch(2))),
         ("admit-node", Action::AdmitNode(Box::new(whole_node()))),
         ("renew-node", Action::RenewNode(node, issued())),
@@ -199,6 +201,10 @@ fn node_actions() -> Vec<(&'static str, Action)> {
         ("autolock-off", Action::SetAutolock(None)),
         ("rotate-unlock-key", Action::RotateUnlockKey(sealed(13))),
     ]
+}
+
+fn use_key() -> UseEpoch {
+    UseEpoch { epoch: Epoch(2), digest: Some(KeyDigest([7; 32])), fulfils: vec![5, 9] }
 }
 
 fn whole_node() -> Node {
@@ -279,12 +285,12 @@ fn newer(level: u32, action: Action) -> Vec<u8> {
 
 #[test]
 fn a_command_of_a_newer_level_stops_and_says_what_is_needed() {
-    let bytes = newer(2, Action::UseEpoch(Epoch(2)));
+    let bytes = newer(2, Action::UseEpoch(Epoch(2).into()));
     let said = decode_payload(&bytes).unwrap_err().to_string();
     assert!(said.contains("feature level 2;") && said.contains("knows 1"), "{said}");
     let next = decode_payload_up_to(Level(2), &bytes).unwrap();
-    assert_eq!(next, payload(Action::UseEpoch(Epoch(2))), "a program that knows it goes on");
-    decode_payload(&newer(1, Action::UseEpoch(Epoch(2)))).unwrap();
+    assert_eq!(next, payload(Action::UseEpoch(Epoch(2).into())), "a program that knows it goes on");
+    decode_payload(&newer(1, Action::UseEpoch(Epoch(2).into()))).unwrap();
 }
 
 #[test]
@@ -374,6 +380,29 @@ fn a_state_comes_back_from_its_records() {
 }
 
 #[test]
+fn what_is_to_be_done_and_which_key_is_in_use_come_back() {
+    let mut state = state();
+    let (epoch, wanted) = (Epoch(9), sealed(12));
+    let actions = [
+        Action::UseEpoch(UseEpoch { epoch, ..use_key() }),
+        Action::SetAutolock(Some(Sealed { epoch, ..wanted })),
+        Action::StandAlone(NodeId::from_entropy([2; 17])),
+    ];
+    for (index, action) in (50..).zip(actions) {
+        let at = Timestamp::from_nanos(index);
+        state.apply(index, Command { at, request: None, actor: None, action });
+    }
+    let duties =
+        Duties { key_after_loss: Some(52), key_after_lock: Some(51), manager_token: Some(52) };
+    assert_eq!(state.duties(), duties);
+    let mut restoring = Restoring::default();
+    restore(stored::snapshot_record::Record::Start(start_of(&state)), &mut restoring).unwrap();
+    let restored = restoring.finish();
+    assert_eq!((restored.duties(), restored.key_in_use()), (duties, state.key_in_use()));
+    assert_eq!(restored.key_in_use().1, use_key().digest);
+}
+
+#[test]
 fn a_task_comes_back_with_what_it_holds_and_an_older_record_holds_nothing() {
     let mut state = state();
     let node = NodeId::from_entropy([2; 17]);
@@ -419,6 +448,7 @@ fn every_outcome_reads_as_it_was_written() {
         Refusal::OutOfSequence,
         Refusal::OldKey,
         Refusal::NumberTaken,
+        Refusal::TokenChanges,
         Refusal::NoVersion { kind, name: name("n"), version: VersionRef::Number(3) },
         Refusal::NoPrevious { kind, name: name("n") },
         Refusal::VersionNeeded { kind, name: name("n"), number: 2, why: "needed".into() },

@@ -183,7 +183,7 @@ fn a_state_put_together_from_its_parts_is_the_same() {
     let service = ServiceSpec { grants: vec![grant(id(5), "a", "a")], ..spec("two") };
     let two = ServiceId::from_entropy(entropy(8));
     state.run(6, at(60, Action::CreateService(two, Box::new(service))));
-    state.run(7, at(70, Action::UseEpoch(Epoch(2))));
+    state.run(7, at(70, Action::UseEpoch(Epoch(2).into())));
     let mut parts = Restoring::default();
     parts.clock(state.index(), state.clock(), state.epoch());
     parts.cluster(Cluster::clone(state.cluster().unwrap()));

@@ -1,8 +1,10 @@
 //! Nodes: joining, certificates, roles, going.
 
 use super::*;
-use crate::command::{Issued, ManagerPlace, NodeUpdate};
+use crate::command::{Issued, ManagerPlace, NodeUpdate, UseEpoch};
+use crate::duty::Duties;
 use crate::node::{Node, NodeStatus};
+use crate::seal::KeyDigest;
 
 fn node_id(n: u8) -> NodeId {
     NodeId::from_entropy(entropy(n))
@@ -178,7 +180,7 @@ fn hearing_of_a_node_does_not_make_an_operators_change_stale() {
 #[test]
 fn a_token_is_not_exchanged_for_one_under_an_old_key() {
     let mut state = cluster();
-    state.run(5, at(20, Action::UseEpoch(Epoch(2))));
+    state.run(5, at(20, Action::UseEpoch(Epoch(2).into())));
     let refused = state.run(6, at(21, Action::RotateToken(Role::Worker, sealed())));
     assert_eq!(refused, Outcome::Refused(Refusal::OldKey));
     let newer = Sealed { epoch: Epoch(2), ..sealed() };
@@ -195,7 +197,7 @@ fn a_rotation_is_wanted_once_and_old_epochs_go_when_nothing_needs_them() {
         state.run(index, at(20, Action::WantEpochAfter(Epoch(1))));
     }
     assert_eq!(state.wanted_epoch(), Epoch(2), "asked twice, wanted once");
-    state.run(7, at(21, Action::UseEpoch(Epoch(2))));
+    state.run(7, at(21, Action::UseEpoch(Epoch(2).into())));
     state.run(8, at(22, Action::WantEpochAfter(Epoch(2))));
     assert_eq!(state.wanted_epoch(), Epoch(2), "one at a time");
     state.run(9, at(23, Action::DropEpochsBefore(Epoch(2))));
@@ -242,7 +244,7 @@ fn the_unlock_key_is_set_once_exchanged_while_it_is_there_and_taken_away() {
     state.run(9, at(24, Action::RotateUnlockKey(key(4))));
     assert_eq!(kept(&state), (Some(4), 2));
     assert_eq!(state.cluster().unwrap().meta.version_index, 9);
-    state.run(10, at(25, Action::UseEpoch(Epoch(2))));
+    state.run(10, at(25, Action::UseEpoch(Epoch(2).into())));
     let old = state.run(11, at(26, Action::RotateUnlockKey(key(5))));
     assert_eq!(old, Outcome::Refused(Refusal::OldKey));
     state.run(12, at(27, Action::SetAutolock(None)));
@@ -263,4 +265,68 @@ fn a_node_that_brings_the_cluster_back_is_alone_and_the_others_count_as_removed(
     assert!(!alone.was_removed(node_id(9)));
     assert!(alone.tasks().is_empty());
     assert_eq!(alone.workload_index(), index);
+}
+
+fn use_epoch(epoch: u32, fulfils: &[u64]) -> Action {
+    let digest = Some(KeyDigest([7; 32]));
+    Action::UseEpoch(UseEpoch { epoch: Epoch(epoch), digest, fulfils: fulfils.to_vec() })
+}
+
+/// Whoever leads by then has to do it: it stands in the state until the very command that does it.
+#[test]
+fn what_a_manager_knew_is_exchanged_after_it_went_or_is_still_to_be() {
+    let mut state = managers(3);
+    assert_eq!(state.duties(), Duties::default());
+    state.run(60, at(30, Action::UpdateNode(change(3, Role::Worker))));
+    let both = Duties { key_after_loss: Some(60), manager_token: Some(60), ..Duties::default() };
+    assert_eq!(state.duties(), both);
+    // A token that the one that went can open, and a rotation that was under way before it went.
+    state.run(61, at(31, Action::RotateToken(Role::Manager, sealed())));
+    state.run(62, at(32, use_epoch(2, &[])));
+    assert_eq!((state.duties(), state.epoch()), (both, Epoch(2)));
+    let refused = state.run(63, at(33, admit(9, Role::Manager)));
+    assert_eq!(refused, Outcome::Refused(Refusal::TokenChanges), "by the token that it knew");
+    assert!(matches!(state.run(64, at(33, admit(8, Role::Worker))), Outcome::Created(_)));
+    state.run(65, at(34, use_epoch(4, &[60])));
+    assert_eq!(state.key_in_use().1, Some(KeyDigest([7; 32])));
+    state.run(66, at(35, Action::RotateToken(Role::Worker, sealed_under(4))));
+    assert!(state.duties().is_token_due());
+    state.run(67, at(36, Action::RotateToken(Role::Manager, sealed_under(4))));
+    assert_eq!(state.duties(), Duties::default());
+    assert!(matches!(state.run(68, at(37, admit(9, Role::Manager))), Outcome::Created(_)));
+}
+
+fn sealed_under(epoch: u32) -> Sealed {
+    Sealed { epoch: Epoch(epoch), ..sealed() }
+}
+
+#[test]
+fn a_key_of_a_number_that_is_in_use_already_is_another_leaders_and_changes_nothing() {
+    let mut state = managers(3);
+    state.run(60, at(30, use_epoch(2, &[])));
+    state.run(61, at(30, Action::UpdateNode(change(3, Role::Worker))));
+    let other = UseEpoch { epoch: Epoch(2), digest: Some(KeyDigest([8; 32])), fulfils: vec![61] };
+    state.run(62, at(31, Action::UseEpoch(other)));
+    assert_eq!(state.key_in_use().1, Some(KeyDigest([7; 32])));
+    assert_eq!(state.duties().key_after_loss, Some(61));
+}
+
+#[test]
+fn autolock_that_goes_on_asks_for_a_key_and_going_off_takes_that_back() {
+    let mut state = cluster();
+    state.run(5, at(20, Action::SetAutolock(Some(sealed()))));
+    state.run(6, at(20, Action::SetAutolock(Some(sealed()))));
+    assert_eq!(state.duties(), Duties { key_after_lock: Some(5), ..Duties::default() });
+    state.run(7, at(21, Action::SetAutolock(None)));
+    assert_eq!(state.duties(), Duties::default());
+}
+
+#[test]
+fn whoever_comes_back_alone_exchanges_what_others_may_know() {
+    let mut state = managers(3);
+    state.run(60, at(30, Action::StandAlone(node_id(3))));
+    assert_eq!(state.duties().key_after_loss, Some(60));
+    let restored = managers(3).alone(node(9, Role::Manager));
+    assert_eq!(restored.duties().manager_token, Some(50));
+    assert_eq!(restored.duties().key_after_loss, Some(50));
 }
