@@ -119,6 +119,34 @@ fn a_version_is_destroyed_once_no_task_holds_it_or_by_force() {
     daemon.end();
 }
 
+/// With files by FUSE the task switches, with files in memory it keeps what it has: its node says so either way.
+#[test]
+fn a_version_that_came_and_went_is_destroyed_once_the_node_has_said_that_nobody_has_it() {
+    let test =
+        "a_version_that_came_and_went_is_destroyed_once_the_node_has_said_that_nobody_has_it";
+    let Some(node) = Node::for_test(test) else { return };
+    let daemon = node.start_cluster();
+    node.secret("db", b"one");
+    let script = "echo ready; while :; do sleep 0.05; done";
+    let create = ["service", "create", "-q", "-d", "--name", "web", "--secret", "db"];
+    node.coffer(&[&create[..], &["--", "sh", "-c", script]].concat()).said();
+    node.logs_with("web", "ready");
+    let rotate = |value| drop(node.coffer_reading(&["secret", "rotate", "db", "-"], value).said());
+    let destroy = |version| {
+        wait_until("nobody has it", || {
+            node.coffer(&["secret", "destroy", "-y", "--version", version, "db"]).code == Some(0)
+        });
+    };
+    rotate(b"two");
+    rotate(b"three");
+    destroy("2");
+    // There and back again: in the end nothing changed for the task.
+    rotate(b"four");
+    node.coffer(&["secret", "rollback", "db"]).said();
+    destroy("4");
+    daemon.end();
+}
+
 fn fusefs_works() -> bool {
     std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok()
 }

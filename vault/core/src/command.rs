@@ -273,8 +273,10 @@ pub enum TaskChange {
 pub struct TaskReport {
     pub task: TaskId,
     pub status: TaskStatus,
-    /// All that it holds, if that changed.
+    /// All that it holds, if that changed or something that was granted to it did.
     pub held: Option<Vec<Held>>,
+    /// The last change of values that the node had seen then.
+    pub seen: u64,
 }
 
 /// What applying a command gave.

@@ -361,6 +361,7 @@ impl State {
                     },
                     desired: TaskState::Running,
                     held,
+                    seen: stamp.index,
                 });
             }
             TaskChange::Desire(id, desired) => {
@@ -381,12 +382,13 @@ impl State {
 
     /// A node speaks of its own tasks only, and a state only grows.
     fn report_task(&mut self, stamp: &mut Stamp, node: NodeId, report: TaskReport) {
-        let TaskReport { task, status, held } = report;
+        let TaskReport { task, status, held, seen } = report;
         let known = self.tasks.get(task).filter(|task| task.node == node);
         let Some(before) = known.filter(|task| task.status.state <= status.state) else { return };
         let mut after = Task::clone(before);
-        if let Some(held) = held {
-            after.held = self.of_granted(before, held);
+        if let Some(held) = held.and_then(|held| self.of_granted(before, held)) {
+            after.held = held;
+            after.seen = before.seen.max(seen.min(stamp.index));
         }
         let has_moved = before.status.state < status.state;
         if has_moved {

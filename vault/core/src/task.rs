@@ -93,6 +93,9 @@ pub struct Task {
     pub desired: TaskState,
     /// Ordered, each once; empty once it has ended. As its node said last; until then what it was to get.
     pub held: Vec<Held>,
+    /// The last change of values that its node had seen when it said so: what came later may be on its way
+    /// there, or there already.
+    pub seen: u64,
 }
 
 #[cfg(test)]

@@ -10,9 +10,11 @@ use crate::name::{Folded, Named, SecretName};
 use crate::seal::{Kind, Sealed};
 use crate::time::Timestamp;
 
+mod moves;
 mod tags;
 mod versions;
 
+pub use moves::{Move, Moves};
 pub use tags::{Tags, VersionLabel, VersionLabelError};
 pub use versions::Versions;
 
@@ -88,7 +90,7 @@ pub struct Version {
 
 /// How many versions are kept: a bound that the user may choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VersionLimit(u32);
+pub struct VersionLimit(u8);
 
 /// A limit out of its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,24 +98,25 @@ pub struct VersionLimit(u32);
 pub struct VersionLimitError(u32);
 
 impl VersionLimit {
+    /// The largest.
+    pub(crate) const MOST: Self = Self(100);
+
     /// Takes 1 to 100.
     pub fn parse(versions: u32) -> Result<Self, VersionLimitError> {
-        if (1..=VERSIONS_KEPT_MAX).contains(&versions) {
-            Ok(Self(versions))
-        } else {
-            Err(VersionLimitError(versions))
-        }
+        let fits = (1..=VERSIONS_KEPT_MAX).contains(&versions);
+        let limit = u8::try_from(versions).ok().filter(|_| fits);
+        limit.map(Self).ok_or(VersionLimitError(versions))
     }
 
     /// The number.
     pub fn versions(self) -> u32 {
-        self.0
+        self.0.into()
     }
 }
 
 impl Default for VersionLimit {
     fn default() -> Self {
-        Self(VERSIONS_KEPT_DEFAULT)
+        Self::parse(VERSIONS_KEPT_DEFAULT).unwrap_or(Self::MOST)
     }
 }
 
@@ -128,6 +131,8 @@ pub struct Versioned {
     pub versions: Versions,
     /// Invariants: `current` is there; every label points to a version that is kept.
     pub tags: Tags,
+    /// Until when labels pointed to versions that they point to no more.
+    pub moves: Moves,
     /// The number that the next version gets: above all that ever were.
     pub next: u32,
     pub limit: VersionLimit,
@@ -144,6 +149,7 @@ impl Versioned {
             labels: Labels::default(),
             versions: first.into(),
             tags: Tags::from_iter([(VersionLabel::current(), 1)]),
+            moves: Moves::default(),
             next: 2,
             limit: VersionLimit::default(),
         }
@@ -189,16 +195,36 @@ impl Versioned {
         }
     }
 
+    /// Notes at `index` which labels no longer point to where they did before. Noting it again changes
+    /// nothing.
+    pub(crate) fn note_moves(&mut self, before: &Tags, index: u64) {
+        let gone = before.iter().filter(|(label, number)| self.tags.get(label) != Some(*number));
+        for (label, number) in gone {
+            self.moves.insert(Move { label: label.clone(), number, index });
+        }
+        let Self { moves, versions, .. } = self;
+        moves.retain(|one| versions.iter().any(|version| version.number == one.number));
+    }
+
     /// Takes a version out, with its labels.
     pub(crate) fn destroy(&mut self, number: u32) {
         self.versions.retain(|version| version.number != number);
         self.tags.retain(|at| at != number);
     }
 
-    /// Drops the oldest versions past the limit, but none that is labelled or `is_needed`.
-    pub(crate) fn drop_old(&mut self, is_needed: impl Fn(u32) -> bool) {
-        let limit = usize::try_from(self.limit.versions()).unwrap_or(usize::MAX);
-        let surplus = self.versions.len().saturating_sub(limit);
+    /// Whether there are more versions than the limit.
+    pub(crate) fn is_past_limit(&self) -> bool {
+        self.surplus(self.limit) > 0
+    }
+
+    fn surplus(&self, limit: VersionLimit) -> usize {
+        let limit = usize::try_from(limit.versions()).unwrap_or(usize::MAX);
+        self.versions.len().saturating_sub(limit)
+    }
+
+    /// Drops the oldest versions past a limit, but none that is labelled or `is_needed`.
+    pub(crate) fn drop_old(&mut self, limit: VersionLimit, is_needed: impl Fn(u32) -> bool) {
+        let surplus = self.surplus(limit);
         let tags = &self.tags;
         let free = |number: &u32| !tags.iter().any(|(_, at)| at == *number) && !is_needed(*number);
         let numbers = self.versions.iter().map(|version| version.number);
@@ -258,5 +284,7 @@ mod tests {
         for (versions, fits) in [(0, false), (1, true), (100, true), (101, false)] {
             assert_eq!(VersionLimit::parse(versions).is_ok(), fits, "{versions}");
         }
+        assert_eq!(VersionLimit::parse(VERSIONS_KEPT_MAX), Ok(VersionLimit::MOST));
+        assert_eq!(VersionLimit::default().versions(), VERSIONS_KEPT_DEFAULT);
     }
 }

@@ -35,18 +35,19 @@ impl Reports {
         Self(sender)
     }
 
-    /// The task runs, and holds just these.
-    pub(super) fn running(&self, task: TaskId, held: Vec<Held>) {
-        self.send(task, status(TaskState::Running, "", None), Some(held));
+    /// The task runs, and holds just these, as of the last change of values that was `seen`.
+    pub(super) fn running(&self, task: TaskId, held: Vec<Held>, seen: u64) {
+        let status = status(TaskState::Running, "", None);
+        self.send(TaskReport { task, status, held: Some(held), seen });
     }
 
     pub(super) fn ended(&self, task: TaskId, state: TaskState, error: &str, code: Option<i32>) {
-        self.send(task, status(state, error, code), None);
+        self.send(TaskReport { task, status: status(state, error, code), held: None, seen: 0 });
     }
 
-    fn send(&self, task: TaskId, status: TaskStatus, held: Option<Vec<Held>>) {
+    fn send(&self, report: TaskReport) {
         // The receiver goes only when the process does.
-        self.0.send(Item::Report(TaskReport { task, status, held })).ok();
+        self.0.send(Item::Report(report)).ok();
     }
 
     /// Returns once everything said so far was taken, or cannot be.
@@ -129,7 +130,8 @@ mod tests {
             let report = |(number, held): (u8, &usize)| {
                 let one = Held { object: ObjectId::from_entropy([1; 17]), version: 1 };
                 let (task, held) = (TaskId::from_entropy([number; 17]), Some(vec![one; *held]));
-                TaskReport { task, status: status(TaskState::Running, "", None), held }
+                let status = status(TaskState::Running, "", None);
+                TaskReport { task, status, held, seen: 0 }
             };
             let reports: Vec<_> = (0..).zip(held).map(report).collect();
             let parts = bounded(reports.clone());

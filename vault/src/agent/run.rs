@@ -109,7 +109,7 @@ impl Job {
                 return;
             }
         };
-        self.reports.running(id, granted.held());
+        self.reports.running(id, granted.held(), granted.seen);
         let outputs = gather(&self.setup.logs, id, &mut running);
         let stop = running.stop_handle();
         let mut stopping = false;
@@ -169,24 +169,35 @@ impl Job {
     fn deliver_again(&self, view: &View, delivered: &Delivered, granted: &mut Granted) {
         let grants = self.service.spec.grants.iter();
         let now: Vec<_> = grants.map(|grant| version_of(view, grant)).collect();
-        granted.seen = view.state.delivery_index();
+        let before = std::mem::replace(&mut granted.seen, view.state.delivery_index());
+        let id = self.task.id;
         if now == granted.wanted {
+            // It may have been another one in between, which this node never had.
+            if self.has_changed(view, before) {
+                self.reports.running(id, granted.held(), granted.seen);
+            }
             return;
         }
-        let id = self.task.id;
         let changed = self.files(view, granted).map_err(|error| error.to_string());
         let changed =
             changed.and_then(|files| delivered.replace(files).map_err(|error| error.to_string()));
         match changed {
             Ok(()) => {
                 granted.arrived(&self.service.spec.grants);
-                self.reports.running(id, granted.held());
                 tracing::info!(task = %id, "the task's secrets changed");
             }
             Err(error) => {
                 tracing::error!(task = %id, error, "the task keeps the secrets that it has");
             }
         }
+        self.reports.running(id, granted.held(), granted.seen);
+    }
+
+    /// Whether something that was granted to the task changed after an index.
+    fn has_changed(&self, view: &View, index: u64) -> bool {
+        let granted = self.service.spec.grants.iter();
+        let mut secrets = granted.filter_map(|grant| view.state.secrets().get(grant.secret));
+        secrets.any(|secret| secret.meta.version_index > index)
     }
 
     /// The task's own user, whose number is also its group's.

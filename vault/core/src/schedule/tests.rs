@@ -55,7 +55,10 @@ impl Bench {
         let node = self.state.nodes().next().unwrap().id;
         let at = Timestamp::from_nanos(ns);
         let status = TaskStatus { state, at, error: String::new(), exit_code: None };
-        self.apply(ns, Action::ReportTasks(node, vec![TaskReport { task, status, held: None }]));
+        self.apply(
+            ns,
+            Action::ReportTasks(node, vec![TaskReport { task, status, held: None, seen: 0 }]),
+        );
     }
 
     fn live(&self) -> Vec<TaskId> {
@@ -131,7 +134,10 @@ fn a_state_only_grows_and_only_by_the_tasks_own_node() {
         error: String::new(),
         exit_code: None,
     };
-    bench.apply(3, Action::ReportTasks(stranger, vec![TaskReport { task, status, held: None }]));
+    bench.apply(
+        3,
+        Action::ReportTasks(stranger, vec![TaskReport { task, status, held: None, seen: 0 }]),
+    );
     assert_eq!(bench.state.tasks().get(task).unwrap().status.state, TaskState::Running);
 }
 

@@ -74,10 +74,10 @@ fn task(n: u8) -> TaskId {
     TaskId::from_entropy(entropy(150 + n))
 }
 
-fn report(n: u8, state: TaskState, held: Option<Vec<Held>>) -> Action {
+fn report(n: u8, state: TaskState, held: Option<Vec<Held>>, seen: u64) -> Action {
     let at = Timestamp::default();
     let status = TaskStatus { state, at, error: String::new(), exit_code: None };
-    let report = TaskReport { task: task(n), status, held };
+    let report = TaskReport { task: task(n), status, held, seen };
     Action::ReportTasks(NodeId::from_entropy(entropy(2)), vec![report])
 }
 
@@ -122,9 +122,9 @@ fn action(state: &State, step: &Step) -> Action {
             let mut numbers = versions.iter().map(|version| version.number);
             let version = if *newest { numbers.next_back() } else { numbers.next() };
             let held = version.map(|version| Held { object: id(*secret), version });
-            report(*n, TaskState::Running, Some(held.into_iter().collect()))
+            report(*n, TaskState::Running, Some(held.into_iter().collect()), state.index())
         }
-        Step::End(n) => report(*n, TaskState::Failed, None),
+        Step::End(n) => report(*n, TaskState::Failed, None, 0),
         Step::Limit(n, limit) => {
             let limit = VersionLimit::parse((*limit).into()).ok();
             Action::Update(class, UpdateObject { id: id(*n), expected: None, labels: None, limit })

@@ -200,11 +200,11 @@ impl State {
         &self,
         stamp: &Stamp,
         class: Class,
-        object: &Versioned,
+        before: &Versioned,
         version: NewVersion,
     ) -> Result<Versioned, Refusal> {
         let NewVersion { number, sealed, activate, label, .. } = version;
-        let mut object = object.clone();
+        let mut object = before.clone();
         object.versions.push(Version { number, created_at: stamp.at, sealed });
         object.next = number.saturating_add(1);
         if activate {
@@ -219,8 +219,8 @@ impl State {
             let (kind, name) = (class.into(), object.name);
             return Err(Refusal::LabelsTooMany { kind, name });
         }
-        let needed = self.needed(&object);
-        object.drop_old(|number| needed.contains(&number));
+        object.note_moves(&before.tags, stamp.index);
+        self.drop_old(&mut object);
         Ok(object)
     }
 
@@ -321,8 +321,7 @@ impl State {
         }
         if let Some(limit) = update.limit {
             object.limit = limit;
-            let needed = self.needed(&object);
-            object.drop_old(|number| needed.contains(&number));
+            self.drop_old(&mut object);
         }
         self.put(stamp, class, vec![object]);
         Ok(Outcome::Done)
@@ -332,6 +331,9 @@ impl State {
     fn put(&mut self, stamp: &mut Stamp, class: Class, changed: Vec<Versioned>) {
         self.delivery_index = stamp.index;
         for mut object in changed {
+            if let Some(before) = self.values(class).table.get(object.id) {
+                object.note_moves(&before.tags, stamp.index);
+            }
             object.meta.version_index = stamp.index;
             object.meta.updated_at = stamp.at;
             stamp.event(class.into(), EventAction::Update, object.id, object.name.shared());

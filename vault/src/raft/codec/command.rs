@@ -370,12 +370,13 @@ fn report_to(report: &TaskReport) -> stored::TaskReport {
     stored::TaskReport {
         id: report.task.to_string(),
         status: Some(status_to(&report.status)),
-        held: held.map(|held| stored::HeldVersions { versions: held_to(held) }),
+        held: held.map(|held| stored::HeldVersions { versions: held_to(held), seen: report.seen }),
     }
 }
 
 fn report_from(report: stored::TaskReport) -> Result<TaskReport, CodecError> {
     let status = status_from(needed("status", report.status)?)?;
+    let seen = report.held.as_ref().map_or(0, |held| held.seen);
     let held = report.held.map(|held| held_from(held.versions)).transpose()?;
-    Ok(TaskReport { task: TaskId::parse(&report.id)?, status, held })
+    Ok(TaskReport { task: TaskId::parse(&report.id)?, status, held, seen })
 }

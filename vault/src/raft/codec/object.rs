@@ -18,7 +18,7 @@ use vault_core::state::{Restoring, State};
 use vault_core::task::{Held, Task, TaskStatus};
 use vault_core::time::Timestamp;
 use vault_core::versioned::{
-    Class, Meta, Version, VersionLabel, VersionLimit, VersionRef, Versioned,
+    Class, Meta, Move, Version, VersionLabel, VersionLimit, VersionRef, Versioned,
 };
 
 use super::command::state_from;
@@ -195,6 +195,11 @@ fn versioned_to(class: Class, object: &Versioned) -> stored::Value {
         sealed: Some(sealed_to(&version.sealed)),
     });
     let tags = object.tags.iter().map(|(label, number)| (label.to_string(), number));
+    let moves = object.moves.iter().map(|one| stored::Move {
+        label: one.label.to_string(),
+        number: one.number,
+        index: one.index,
+    });
     stored::Value {
         id: object.id.to_string(),
         meta: Some(meta_to(object.meta)),
@@ -205,6 +210,7 @@ fn versioned_to(class: Class, object: &Versioned) -> stored::Value {
         next: object.next,
         limit: object.limit.versions(),
         class: class_to(class),
+        moves: moves.collect(),
     }
 }
 
@@ -218,6 +224,10 @@ fn versioned_from(value: stored::Value) -> Result<Versioned, CodecError> {
     });
     let tags = value.tags.into_iter();
     let tags = tags.map(|(label, number)| Ok((VersionLabel::parse(&label)?, number)));
+    let moves = value.moves.into_iter().map(|one| {
+        let stored::Move { label, number, index } = one;
+        Ok(Move { label: VersionLabel::parse(&label)?, number, index })
+    });
     let object = Versioned {
         id: ObjectId::parse(&value.id)?,
         meta: meta_from(value.meta)?,
@@ -225,6 +235,7 @@ fn versioned_from(value: stored::Value) -> Result<Versioned, CodecError> {
         labels: Labels::parse(value.labels)?,
         versions: versions.collect::<Result<_, CodecError>>()?,
         tags: tags.collect::<Result<_, CodecError>>()?,
+        moves: moves.collect::<Result<_, CodecError>>()?,
         next: value.next,
         limit: VersionLimit::parse(value.limit)?,
     };
@@ -322,7 +333,7 @@ pub(super) fn held_from(held: Vec<stored::Held>) -> Result<Vec<Held>, CodecError
     held.into_iter().map(one).collect()
 }
 
-fn task_to(task: &Task) -> stored::Task {
+pub(super) fn task_to(task: &Task) -> stored::Task {
     stored::Task {
         id: task.id.to_string(),
         service: task.service.to_string(),
@@ -333,6 +344,7 @@ fn task_to(task: &Task) -> stored::Task {
         status: Some(status_to(&task.status)),
         desired: task.desired.number(),
         held: held_to(&task.held),
+        seen: if task.seen == task.created_index { 0 } else { task.seen },
     }
 }
 
@@ -347,5 +359,6 @@ fn task_from(task: stored::Task) -> Result<Task, CodecError> {
         status: status_from(needed("status", task.status)?)?,
         desired: state_from(task.desired)?,
         held: held_from(task.held)?,
+        seen: if task.seen == 0 { task.created_index } else { task.seen },
     })
 }

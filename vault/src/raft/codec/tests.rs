@@ -18,7 +18,7 @@ use vault_core::request::RequestId;
 use vault_core::seal::{Epoch, Kind, Sealed};
 use vault_core::service::{Grant, ServiceSpec};
 use vault_core::state::{Restoring, State};
-use vault_core::task::{Held, TaskState, TaskStatus};
+use vault_core::task::{Held, Task, TaskState, TaskStatus};
 use vault_core::time::Timestamp;
 use vault_core::versioned::{Class, Meta, VersionLabel, VersionLimit, VersionRef};
 
@@ -134,7 +134,7 @@ fn actions() -> Vec<(&'static str, Action)> {
         Resealed { what: SealedAt::Version(Class::Secret, id, 1), sealed: sealed(9) },
         Resealed { what: SealedAt::Own(Kind::RootKey), sealed: sealed(10) },
     ];
-    let report = TaskReport { task, status: status(), held: None };
+    let report = TaskReport { task, status: status(), held: None, seen: 0 };
     let changes = vec![
         TaskChange::Create { id: task, service, slot: 1, node },
         TaskChange::Desire(task, TaskState::Remove),
@@ -174,11 +174,12 @@ fn later_actions() -> Vec<(&'static str, Action)> {
     let id = ObjectId::from_entropy([4; 17]);
     let raise = RaiseLevel { level: Level::FIRST, version: "0.1.0".into() };
     let status = TaskStatus { state: TaskState::Running, ..status() };
-    let holding = TaskReport { task, status, held: Some(held()) };
+    let holding = TaskReport { task, status, held: Some(held()), seen: 0 };
     vec![
         ("raise-level", Action::RaiseLevel(raise)),
         ("destroy-version-forced", Action::DestroyVersion(Class::Secret, destroy(id, true))),
-        ("report-tasks-held", Action::ReportTasks(node, vec![holding])),
+        ("report-tasks-held", Action::ReportTasks(node, vec![holding.clone()])),
+        ("report-tasks-seen", Action::ReportTasks(node, vec![TaskReport { seen: 7, ..holding }])),
     ]
 }
 
@@ -376,7 +377,7 @@ fn a_state_comes_back_from_its_records() {
         format!("{before}{}", rest.split_once("epoch").unwrap().1)
     };
     assert_eq!(shown(&restored), shown(&state));
-    assert_golden("snapshot-records-2", &bytes);
+    assert_golden("snapshot-records-3", &bytes);
 }
 
 #[test]
@@ -428,6 +429,7 @@ fn a_task_comes_back_with_what_it_holds_and_an_older_record_holds_nothing() {
     assert_golden("snapshot-tasks-held", &bytes);
     for record in records_of(&state).filter(tasks) {
         let stored::snapshot_record::Record::Task(mut task) = record else { unreachable!() };
+        assert_eq!(task.seen, 0, "its node has said nothing since it was made");
         task.held.clear();
         let mut restoring = Restoring::default();
         restore(stored::snapshot_record::Record::Task(task), &mut restoring).unwrap();
@@ -493,4 +495,31 @@ fn an_entry_or_a_record_of_a_million_parts_is_refused() {
     assert!(matches!(refused, CodecError::Bound(BoundError::TooMuch(_))), "{refused}");
     let refused = record_of(&field(4, &many(5))).unwrap_err();
     assert!(matches!(refused, CodecError::Bound(BoundError::TooMuch(_))), "{refused}");
+}
+
+#[test]
+fn a_task_comes_back_with_what_its_node_had_seen() {
+    let task = |seen| Task {
+        id: TaskId::from_entropy([7; 17]),
+        service: ServiceId::from_entropy([5; 17]),
+        created_index: 9,
+        created_at: Timestamp::from_nanos(99),
+        slot: 2,
+        node: NodeId::from_entropy([2; 17]),
+        status: TaskStatus { state: TaskState::Running, ..status() },
+        desired: TaskState::Running,
+        held: held(),
+        seen,
+    };
+    for seen in [9, 12] {
+        let record = stored::snapshot_record::Record::Task(object::task_to(&task(seen)));
+        let record = stored::SnapshotRecord { record: Some(record) }.encode_to_vec();
+        let mut restoring = Restoring::default();
+        restore(record_of(&record).unwrap(), &mut restoring).unwrap();
+        let state = restoring.finish();
+        assert_eq!(state.tasks().iter().next().unwrap().as_ref(), &task(seen));
+        if seen == 12 {
+            assert_golden("snapshot-tasks-seen", &record);
+        }
+    }
 }

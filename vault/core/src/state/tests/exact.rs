@@ -120,7 +120,7 @@ fn what_is_desired_of_a_task_and_what_it_reports_only_grow() {
         // The time is the entry's, whatever the node says.
         let at = Timestamp::from_nanos(ns);
         let status = TaskStatus { state, at, error: error.to_owned(), exit_code: None };
-        Action::ReportTasks(node(), vec![TaskReport { task: task(1), status, held: None }])
+        Action::ReportTasks(node(), vec![TaskReport { task: task(1), status, held: None, seen: 0 }])
     };
     state.run(7, at(70, report(1, TaskState::Running, "first")));
     state.run(8, at(80, report(2, TaskState::Running, "again")));
@@ -162,7 +162,7 @@ fn a_task_goes_where_fewest_run_whatever_has_ended_there() {
         let at_once = Timestamp::from_nanos(50);
         let status =
             TaskStatus { state: failed, at: at_once, error: String::new(), exit_code: None };
-        let report = vec![TaskReport { task: task(n), status, held: None }];
+        let report = vec![TaskReport { task: task(n), status, held: None, seen: 0 }];
         state.run(index + 1, at(50, Action::ReportTasks(idle, report)));
     }
     let later = Timestamp::from_nanos(60_000_000_000);

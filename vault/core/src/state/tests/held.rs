@@ -20,10 +20,16 @@ fn held(n: u8, version: u32) -> Held {
     Held { object: id(n), version }
 }
 
+/// Of a node that had seen nothing new.
 fn report(n: u8, state: TaskState, held: Option<Vec<Held>>) -> Action {
+    report_at(0, n, state, held)
+}
+
+/// Of a node that had seen the changes up to an index.
+fn report_at(seen: u64, n: u8, state: TaskState, held: Option<Vec<Held>>) -> Action {
     let at = Timestamp::default();
     let status = TaskStatus { state, at, error: String::new(), exit_code: None };
-    Action::ReportTasks(node(), vec![TaskReport { task: task(n), status, held }])
+    Action::ReportTasks(node(), vec![TaskReport { task: task(n), status, held, seen }])
 }
 
 /// The secret 5 at version 1, and the services "web" with the tasks 30 and 31 and "api" with 32.
@@ -116,9 +122,9 @@ fn the_limit_drops_no_version_that_tasks_hold() {
     for number in 2..=9 {
         state.run(u64::from(number) + 5, at(30, rotate(vec![new_version(5, number)])));
     }
-    assert_eq!(numbers(&state, 5), [1, 6, 7, 8, 9]);
+    assert_eq!(numbers(&state, 5), [1, 2, 3, 4, 5, 6, 7, 8, 9], "none of their nodes said a word");
     for n in [30, 31, 32] {
-        state.run(15, at(30, report(n, TaskState::Running, Some(vec![held(5, 9)]))));
+        state.run(15, at(30, report_at(14, n, TaskState::Running, Some(vec![held(5, 9)]))));
     }
     state.run(16, at(30, rotate(vec![new_version(5, 10)])));
     assert_eq!(numbers(&state, 5), [6, 7, 8, 9, 10], "let go, and dropped with the next");
@@ -138,8 +144,115 @@ fn a_node_says_nothing_of_what_was_not_granted_or_of_other_nodes_tasks() {
         error: String::new(),
         exit_code: None,
     };
-    let other = TaskReport { task: task(31), status, held: Some(vec![]) };
+    let other = TaskReport { task: task(31), status, held: Some(vec![]), seen: 9 };
     let stranger = NodeId::from_entropy(entropy(77));
     state.run(7, at(30, Action::ReportTasks(stranger, vec![other])));
     assert_eq!(state.tasks().get(task(31)).unwrap().held, [held(5, 1)]);
+}
+
+/// Who may hold the version 2 of the secret, as a refusal to destroy it says.
+fn holders_of_2(state: &State) -> Vec<(String, u64)> {
+    match state.clone().run(90, at(90, destroy(2))) {
+        Outcome::Refused(Refusal::VersionHeld { holders, number: 2, .. }) => {
+            holders.into_iter().map(|holder| (holder.service, holder.tasks)).collect()
+        }
+        Outcome::Done => Vec::new(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_version_that_was_on_its_way_is_held_until_nodes_have_seen_what_came_after() {
+    let mut state = with_tasks();
+    state.run(5, at(30, rotate(vec![new_version(5, 2)])));
+    state.run(6, at(30, rotate(vec![new_version(5, 3)])));
+    // The record knows of the version 1 alone, but any of them may have the version 2 by now.
+    assert_eq!(holders(&state), [held_by(1, "api", 1), held_by(1, "web", 2)]);
+    let (api, web) = (|tasks| ("api".to_owned(), tasks), |tasks| ("web".to_owned(), tasks));
+    assert_eq!(holders_of_2(&state), [api(1), web(2)]);
+    // A report from before says nothing of what came after it.
+    state.run(7, at(30, report_at(4, 30, TaskState::Running, Some(vec![held(5, 1)]))));
+    state.run(8, at(30, report_at(5, 31, TaskState::Running, Some(vec![held(5, 2)]))));
+    assert_eq!(holders_of_2(&state), [api(1), web(2)]);
+    state.run(9, at(30, report_at(6, 30, TaskState::Running, Some(vec![held(5, 3)]))));
+    assert_eq!(holders_of_2(&state), [api(1), web(1)]);
+    // One that came late takes nothing back.
+    state.run(10, at(30, report_at(5, 30, TaskState::Running, Some(vec![held(5, 3)]))));
+    assert_eq!(holders_of_2(&state), [api(1), web(1)]);
+    // Files that stay as they are: the node has seen the change, and shows what it showed before.
+    state.run(11, at(30, report_at(6, 31, TaskState::Running, Some(vec![held(5, 1)]))));
+    assert_eq!(holders_of_2(&state), [api(1)]);
+    state.run(12, at(30, report(32, TaskState::Shutdown, None)));
+    assert_eq!(holders_of_2(&state), [], "it has ended");
+}
+
+#[test]
+fn a_rollback_leaves_the_version_between_with_those_who_have_not_seen_it() {
+    let mut state = with_tasks();
+    state.run(5, at(30, rotate(vec![new_version(5, 2)])));
+    state.run(6, at(30, Action::Rollback(Class::Secret, vec![id(5)])));
+    assert_eq!(holders_of_2(&state).len(), 2);
+    for n in [30, 31, 32] {
+        state.run(7, at(30, report_at(6, n, TaskState::Running, Some(vec![held(5, 1)]))));
+    }
+    assert_eq!(holders_of_2(&state), []);
+}
+
+#[test]
+fn the_limit_drops_no_version_that_may_be_on_its_way() {
+    let mut state = with_tasks();
+    let limit = Some(VersionLimit::parse(1).unwrap());
+    let update = UpdateObject { id: id(5), expected: None, labels: None, limit };
+    state.run(5, at(30, Action::Update(Class::Secret, update)));
+    for number in 2..=4 {
+        state.run(u64::from(number) + 4, at(30, rotate(vec![new_version(5, number)])));
+    }
+    assert_eq!(numbers(&state, 5), [1, 2, 3, 4]);
+    for n in [30, 31, 32] {
+        state.run(9, at(30, report_at(7, n, TaskState::Running, Some(vec![held(5, 3)]))));
+    }
+    state.run(10, at(30, rotate(vec![new_version(5, 5)])));
+    assert_eq!(numbers(&state, 5), [3, 4, 5], "what they had let go of went");
+}
+
+#[test]
+fn a_node_that_says_nothing_keeps_no_more_versions_than_may_be_kept() {
+    let mut state = with_tasks();
+    for number in 2..=150 {
+        state.run(u64::from(number) + 4, at(30, rotate(vec![new_version(5, number)])));
+    }
+    let kept = numbers(&state, 5);
+    assert_eq!((kept.len(), kept[0], kept[1]), (100, 1, 52), "what is recorded stays");
+}
+
+#[test]
+fn only_a_label_that_a_service_follows_keeps_a_version_for_it() {
+    let mut state = with_secret();
+    let blue = VersionLabel::parse("blue").unwrap();
+    let label = |number| NewVersion { label: Some(blue.clone()), ..new_version(5, number) };
+    state.run(3, at(30, rotate(vec![label(2)])));
+    let by = |version| Grant { version, ..grant(id(5), "a", "x") };
+    let grants = [(20, by(VersionRef::Label(blue.clone()))), (21, by(VersionRef::Number(1)))];
+    for (n, grant) in grants {
+        let name = ["blue", "pinned"][usize::from(n - 20)];
+        let spec = ServiceSpec { grants: vec![grant], ..spec(name) };
+        state.run(4, at(30, Action::CreateService(service(n), Box::new(spec))));
+        let (id, service, node) = (task(n), service(n), node());
+        let create = TaskChange::Create { id, service, slot: 1, node };
+        state.run(5, at(30, Action::ChangeTasks(vec![create])));
+    }
+    // The version 3 is current and without the label: then the label moves on to 4.
+    state.run(6, at(30, rotate(vec![new_version(5, 3)])));
+    state.run(7, at(30, rotate(vec![label(4)])));
+    state.run(8, at(30, rotate(vec![new_version(5, 5)])));
+    assert_eq!(state.clone().run(9, at(30, destroy(3))), Outcome::Done, "nobody followed it there");
+    assert_eq!(holders_of_2(&state), [("blue".to_owned(), 1)]);
+    // Of a service that is gone it is not known which label its tasks follow.
+    state.run(9, at(30, Action::RemoveService(service(20))));
+    let refused = state.clone().run(10, at(30, destroy(3)));
+    assert!(matches!(refused, Outcome::Refused(Refusal::VersionHeld { .. })), "{refused:?}");
+    state.run(11, at(30, report_at(11, 20, TaskState::Running, Some(vec![held(5, 5)]))));
+    assert_eq!(holders_of_2(&state).len(), 1, "nor is it believed what they hold");
+    state.run(12, at(30, report(20, TaskState::Shutdown, None)));
+    assert_eq!(state.run(13, at(30, destroy(3))), Outcome::Done);
 }
