@@ -1,5 +1,6 @@
 //! Leaders that die, are stopped, are frozen or lose their majority.
 
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -61,6 +62,30 @@ fn every_manager_goes_on_naming_the_leader_while_nothing_is_written() {
         let first = named(&nodes[0]).filter(|leader| !leader.is_empty());
         first.is_some() && nodes.iter().all(|node| named(node) == first)
     });
+}
+
+#[test]
+fn a_manager_that_is_gone_is_asked_again_after_a_moment_only() {
+    let test = "a_manager_that_is_gone_is_asked_again_after_a_moment_only";
+    let Some(nodes) = nodes::<3>(test) else { return };
+    let mut daemons: Vec<_> = form(&nodes).into_iter().map(Some).collect();
+    let leader = leader(&nodes.each_ref());
+    let gone = (leader + 1) % 3;
+    daemons[gone].take().unwrap().kill();
+    // Somebody else is there now, who hangs up on everybody.
+    let listener = TcpListener::bind(nodes[gone].address().unwrap()).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    nodes[leader].secret("there-is-something-to-send", b"value");
+    let (start, mut calls) = (Instant::now(), 0);
+    while start.elapsed() < Duration::from_secs(2) {
+        match listener.accept() {
+            Ok(_) => calls += 1,
+            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    // Ten heartbeats a second, and some for the log; from two managers, should the leader change.
+    assert!(calls > 5, "{calls} calls: nobody asks");
+    assert!(calls < 120, "{calls} calls in two seconds");
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::error::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::network::RPCOption;
 use openraft::network::v2::RaftNetworkV2;
+use openraft::network::{Backoff, RPCOption};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
     TransferLeaderError, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
@@ -29,6 +29,9 @@ use crate::raft::codec::{self, CodecError};
 use crate::raft::machine::SnapshotFile;
 use crate::raft::types::{Member, Snapshot, Types, Vote};
 use crate::tls::{Dialer, Lane};
+
+/// How long one waits who could not be reached, before the log is offered again.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// The way to other managers.
 #[derive(Clone)]
@@ -203,6 +206,11 @@ impl RaftNetworkV2<Types> for Peer {
         Ok(self.append_one(request, option).await?.into())
     }
 
+    /// Not longer and longer: a manager that comes back is to be of use at once.
+    fn backoff(&self) -> Option<Backoff> {
+        Some(Backoff::new(std::iter::repeat(AGAIN_AFTER)))
+    }
+
     fn stream_append<S>(
         &mut self,
         input: S,
@@ -219,6 +227,13 @@ impl RaftNetworkV2<Types> for Peer {
                 let beats = input.then(move |beat| peer.append_one(beat, option.clone()));
                 return Ok(beats.boxed());
             }
+            // Raft waits within its stream before it asks again whom it could not reach. A connection that is
+            // refused would not look into the stream at all, so the first request is taken out before.
+            let mut input = input;
+            let Some(first) = input.next().await else {
+                return Ok(futures_util::stream::empty().boxed());
+            };
+            let input = futures_util::stream::once(std::future::ready(first)).chain(input);
             let mut client = peer.client(Lane::Log);
             let messages = input.map(|request| wire::append_to(&request));
             let call = client.append(peer.peers.own.request(peer.target, messages));
