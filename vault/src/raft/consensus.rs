@@ -542,8 +542,10 @@ fn config(cluster: &ClusterId) -> Result<Config, String> {
     let config = Config {
         cluster_name: cluster.to_string(),
         heartbeat_interval: 100,
-        election_timeout_min: 400,
-        election_timeout_max: 800,
+        // Raft counts this from the end of a leader's lease, which is the longer of the two: silence of 550
+        // to 700 ms ends in an election.
+        election_timeout_min: 200,
+        election_timeout_max: 350,
         install_snapshot_timeout: 120_000,
         enable_pre_vote: Some(true),
         // A leader that starts again may have sent entries to others that its own disk does not have: in
