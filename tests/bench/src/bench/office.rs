@@ -11,7 +11,7 @@ use tonic::transport::Channel;
 
 use crate::creates::Creator;
 use crate::daemon::Daemon;
-use crate::etcd::{Etcd, Putter};
+use crate::etcd::{Etcd, Getter, Putter};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -44,6 +44,9 @@ pub trait Office {
     async fn connect(&self, node: usize) -> io::Result<Channel>;
 
     fn writer(&self, channel: Channel, prefix: String) -> Writer;
+
+    /// A read that reflects all that was acknowledged: a node that is behind answers late.
+    async fn read(&self, channel: Channel) -> Result<(), Status>;
 
     /// Ends a node and waits for its end.
     fn end(&mut self, node: usize, signal: Signal) -> io::Result<()>;
@@ -85,6 +88,10 @@ impl Office for Vec<Daemon> {
         Writer::Coffer(Creator::new(channel, prefix, 1, SIZE))
     }
 
+    async fn read(&self, channel: Channel) -> Result<(), Status> {
+        NodesClient::new(channel).list(ListNodesRequest {}).await.map(drop)
+    }
+
     fn end(&mut self, node: usize, signal: Signal) -> io::Result<()> {
         self[node].signal(signal)
     }
@@ -109,6 +116,10 @@ impl Office for Etcd {
 
     fn writer(&self, channel: Channel, prefix: String) -> Writer {
         Writer::Etcd(Putter::new(channel, prefix, SIZE))
+    }
+
+    async fn read(&self, channel: Channel) -> Result<(), Status> {
+        Getter::new(channel, "none").get().await
     }
 
     fn end(&mut self, node: usize, signal: Signal) -> io::Result<()> {

@@ -102,7 +102,7 @@ impl Writers {
     }
 }
 
-/// Waits until each node acknowledges a write.
+/// Waits until each node acknowledges a write and is up to date.
 pub async fn all_serve<O: Office>(nodes: &O, round: usize) -> io::Result<()> {
     let until = Instant::now() + PATIENCE;
     for node in 0..nodes.count() {
@@ -110,9 +110,11 @@ pub async fn all_serve<O: Office>(nodes: &O, round: usize) -> io::Result<()> {
         loop {
             attempt += 1;
             let asked = async {
-                let mut writer =
-                    nodes.writer(nodes.connect(node).await?, format!("s{round}-{node}-{attempt}"));
-                writer.write().await.map_err(io::Error::other)
+                let channel = nodes.connect(node).await?;
+                let prefix = format!("s{round}-{node}-{attempt}");
+                let mut writer = nodes.writer(channel.clone(), prefix);
+                writer.write().await.map_err(io::Error::other)?;
+                nodes.read(channel).await.map_err(io::Error::other)
             };
             match timeout(Duration::from_secs(2), asked).await {
                 Ok(Ok(())) => break,
