@@ -94,6 +94,8 @@ mod tests {
             (&[("label", "env")], true),
             (&[("label", "env=prod")], true),
             (&[("label", "env=")], false),
+            (&[("label", "nobody=prod")], false),
+            (&[("label", "nobody")], false),
             (&[("label", "env"), ("label", "x")], false),
             (&[("name", "db"), ("label", "env=dev")], false),
         ] {
@@ -108,5 +110,12 @@ mod tests {
         assert_eq!(refused.to_string(), "invalid filter 'bogus'");
         let names = Filters::parse(Class::Config, [("names", "x")].into_iter());
         assert_eq!(names, Err(FilterError::Unknown("names".into())));
+    }
+
+    #[test]
+    fn filters_are_bounded_in_number() {
+        let of = |count| Filters::parse(Class::Secret, vec![("name", "a"); count].into_iter());
+        of(FILTERS_MAX).unwrap();
+        assert_eq!(of(FILTERS_MAX + 1), Err(FilterError::TooMany { count: FILTERS_MAX + 1 }));
     }
 }

@@ -182,4 +182,29 @@ mod tests {
             assert_eq!(ObjectId::parse(text), Err(IdError), "{text}");
         }
     }
+
+    #[test]
+    fn an_id_is_shown_as_its_text_and_no_id_is_below_the_least() {
+        let id = ObjectId::from_entropy([0; ENTROPY_BYTES]);
+        let text = "hvy0lj3x0b883f8e30fyp2172";
+        let node = NodeId::parse(text).unwrap();
+        assert_eq!(node, NodeId::from_entropy([0; ENTROPY_BYTES]));
+        assert_eq!((node.object(), NodeId::from(id)), (id, node));
+        assert_eq!([id.to_string(), format!("{id:?}"), node.to_string()], [text; 3]);
+        assert_eq!((node.as_str(), id.as_bytes().as_slice()), (text, text.as_bytes()));
+        assert_eq!(ObjectId::LEAST.as_str(), "0".repeat(25));
+    }
+
+    #[test]
+    fn a_search_starts_at_the_smallest_id_with_a_prefix() {
+        for (prefix, first) in [
+            ("", Some("0000000000000000000000000")),
+            ("ab", Some("ab00000000000000000000000")),
+            ("abcdefghijklmnopqrstuvwxy", Some("abcdefghijklmnopqrstuvwxy")),
+            ("abcdefghijklmnopqrstuvwxyz", None),
+        ] {
+            let found = ObjectId::first_with_prefix(prefix);
+            assert_eq!(found.as_ref().map(ObjectId::as_str), first, "{prefix}");
+        }
+    }
 }

@@ -37,3 +37,17 @@ impl Labels {
         self.0.as_deref().unwrap_or(&NONE)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_kept_up_to_their_bound_and_no_further() {
+        let of = |bytes| Labels::parse([("key".to_owned(), "v".repeat(bytes - 3))].into());
+        let most = of(LABEL_BYTES_MAX).unwrap();
+        assert_eq!(most.as_map()["key"].len(), LABEL_BYTES_MAX - 3);
+        let bytes = LABEL_BYTES_MAX + 1;
+        assert_eq!(of(bytes), Err(LabelsError { bytes }));
+    }
+}

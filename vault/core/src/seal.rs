@@ -341,4 +341,23 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn kinds_keep_their_numbers_and_a_cluster_has_four_values_of_its_own() {
+        use Kind::{ConfigValue, ManagerToken, RootKey, SecretValue, UnlockKey, WorkerToken};
+        let all = [SecretValue, RootKey, WorkerToken, ManagerToken, ConfigValue, UnlockKey];
+        assert_eq!(all.map(Kind::number), [1, 2, 3, 4, 5, 6]);
+        let own = all.into_iter().filter(|kind| ![SecretValue, ConfigValue].contains(kind));
+        assert!(own.eq(Kind::OWN));
+    }
+
+    #[test]
+    fn a_buffer_of_another_length_is_refused_and_left_alone() {
+        assert_eq!(sealed().value_len(), 5);
+        for length in [0, 4, 6] {
+            let mut value = vec![1; length];
+            assert_eq!(open_into(KEY, &place(), &sealed(), &mut value), Err(OpenError), "{length}");
+            assert_eq!(value, vec![1; length]);
+        }
+    }
 }

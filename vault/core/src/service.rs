@@ -169,4 +169,29 @@ pub(crate) mod tests {
         }
         assert_eq!(good.clone().checked(), Ok(good));
     }
+
+    #[test]
+    fn specifications_may_be_as_large_as_their_bounds() {
+        let id = ObjectId::from_entropy([1; 17]);
+        let most = spec("web");
+        let grants = (0..GRANTS_MAX).map(|n| grant(id, "a", &format!("x{n}"))).collect();
+        let most = ServiceSpec {
+            command: vec!["a".repeat(COMMAND_BYTES_MAX - 8), String::new()],
+            env: vec!["A=b=c".into(), "AB=".into()],
+            replicas: REPLICAS_MAX,
+            grants,
+            ..most
+        };
+        assert_eq!(most.clone().checked(), Ok(most.clone()));
+        let more = |changed: ServiceSpec| changed.checked().unwrap_err();
+        let env = vec!["A=b=c".into(), "AB=c".into()];
+        let bytes = COMMAND_BYTES_MAX + 1;
+        let longer = ServiceSpec { env, ..most.clone() };
+        assert_eq!(more(longer), SpecError::CommandTooLong { bytes }, "they count together");
+        let mut granted = most.clone();
+        granted.grants.push(grant(id, "a", "x"));
+        assert_eq!(more(granted), SpecError::GrantsTooMany { count: GRANTS_MAX + 1 });
+        let env = vec!["A=b".into(), "=".into()];
+        assert_eq!(more(ServiceSpec { env, ..most }), SpecError::Env { position: 2 });
+    }
 }

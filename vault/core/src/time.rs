@@ -26,3 +26,18 @@ impl Timestamp {
         Self(self.0.saturating_add(ns))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_counted_in_nanoseconds_and_in_whole_seconds() {
+        for (ns, secs) in [(0, 0), (999_999_999, 0), (1_000_000_000, 1), (2_500_000_000, 2)] {
+            let moment = Timestamp::from_nanos(ns);
+            assert_eq!((moment.nanos(), moment.secs()), (ns, secs));
+        }
+        assert_eq!(Timestamp::from_nanos(5).plus(7), Timestamp::from_nanos(12));
+        assert_eq!(Timestamp::from_nanos(u64::MAX).plus(1), Timestamp::from_nanos(u64::MAX));
+    }
+}

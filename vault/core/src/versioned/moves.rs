@@ -45,3 +45,29 @@ impl FromIterator<Move> for Moves {
         Self((!moves.is_empty()).then(|| Arc::new(moves)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(label: &VersionLabel, number: u32, index: u64) -> Move {
+        Move { label: label.clone(), number, index }
+    }
+
+    #[test]
+    fn the_last_move_of_each_label_away_from_each_version_is_kept() {
+        let (current, previous) = (&VersionLabel::current(), &VersionLabel::previous());
+        let mut moves = Moves::default();
+        for (label, number, index) in
+            [(current, 1, 5), (current, 2, 6), (previous, 1, 6), (current, 1, 7)]
+        {
+            moves.insert(one(label, number, index));
+        }
+        let kept = [one(current, 2, 6), one(previous, 1, 6), one(current, 1, 7)];
+        assert!(moves.iter().eq(&kept), "{moves:?}");
+        moves.retain(|one| one.number == 1);
+        assert!(moves.iter().eq(&kept[1..]), "{moves:?}");
+        moves.retain(|_| false);
+        assert_eq!(moves, Moves::default(), "none is no list");
+    }
+}
