@@ -18,6 +18,9 @@ mod etcd;
 mod figures;
 #[path = "bench/office.rs"]
 mod office;
+#[allow(dead_code, reason = "each program takes what it needs")]
+#[path = "bench/packages.rs"]
+mod packages;
 #[path = "bench/probes.rs"]
 mod probes;
 

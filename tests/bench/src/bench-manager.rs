@@ -18,6 +18,9 @@ mod load;
 #[allow(dead_code, reason = "each program takes what it needs")]
 #[path = "bench/machine.rs"]
 mod machine;
+#[allow(dead_code, reason = "each program takes what it needs")]
+#[path = "bench/packages.rs"]
+mod packages;
 
 use std::error::Error;
 use std::path::PathBuf;

@@ -15,6 +15,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic_prost::ProstCodec;
 
 use crate::daemon::Scratch;
+use crate::packages::unpack;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const CLIENT_PORT: u16 = 23_791;
@@ -45,7 +46,7 @@ pub struct RangeRequest {
 pub struct PutResponse {}
 
 /// The program: what was named, what is in PATH, or Debian's package unpacked into a folder.
-pub fn program(named: Option<&Path>, unpack: &Path) -> io::Result<PathBuf> {
+pub fn program(named: Option<&Path>, into: &Path) -> io::Result<PathBuf> {
     if let Some(named) = named {
         return Ok(named.to_owned());
     }
@@ -54,18 +55,8 @@ pub fn program(named: Option<&Path>, unpack: &Path) -> io::Result<PathBuf> {
     if let Some(found) = found {
         return Ok(found);
     }
-    // Unpacked only: nothing is installed, nothing is started.
-    run(Command::new("apt-get").args(["download", "etcd-server"]).current_dir(unpack))?;
-    let names = std::fs::read_dir(unpack)?.filter_map(|entry| Some(entry.ok()?.path()));
-    let package = names.into_iter().find(|path| path.extension().is_some_and(|end| end == "deb"));
-    let package = package.ok_or_else(|| io::Error::other("apt-get downloaded no package"))?;
-    run(Command::new("dpkg").arg("-x").arg(package).arg(unpack))?;
-    Ok(unpack.join("usr/bin/etcd"))
-}
-
-fn run(command: &mut Command) -> io::Result<()> {
-    let status = command.stdout(Stdio::null()).status()?;
-    if status.success() { Ok(()) } else { Err(io::Error::other(format!("{command:?}: {status}"))) }
+    unpack(&["etcd-server"], into)?;
+    Ok(into.join("usr/bin/etcd"))
 }
 
 /// A running cluster of etcd.
