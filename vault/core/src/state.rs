@@ -343,7 +343,14 @@ impl State {
                 };
                 let fits = (1..=spec.replicas).contains(&slot);
                 let held = self.to_be_held(spec);
-                if !fits || !self.nodes.contains_key(&node) || self.tasks.get(id).is_some() {
+                // Two managers may take themselves for the leader for a moment, and both fill the slot.
+                let is_filled =
+                    self.tasks.of_slot(service, slot).any(|task| !task.status.state.has_ended());
+                if !fits
+                    || is_filled
+                    || !self.nodes.contains_key(&node)
+                    || self.tasks.get(id).is_some()
+                {
                     return;
                 }
                 self.tasks.insert(Task {

@@ -12,8 +12,8 @@ use crate::task::Task;
 #[derive(Clone, Debug, Default)]
 pub struct Tasks {
     all: OrdMap<TaskId, Arc<Task>>,
-    /// Invariant: one entry for each task, here and in `by_node`.
-    by_service: OrdSet<(ServiceId, TaskId)>,
+    /// With their slots. Invariant: one entry for each task, here and in `by_node`.
+    by_service: OrdSet<(ServiceId, u64, TaskId)>,
     by_node: OrdSet<(NodeId, TaskId)>,
     /// How many tasks of a service hold a version. Invariant: the sums over `all`, none of them 0.
     held: OrdMap<(ObjectId, u32, ServiceId), u64>,
@@ -32,9 +32,17 @@ impl Tasks {
 
     /// The tasks of one service.
     pub fn of_service(&self, service: ServiceId) -> impl Iterator<Item = &Arc<Task>> {
-        let first = (service, TaskId::from(ObjectId::LEAST));
-        let ids = self.by_service.range(first..).take_while(move |(id, _)| *id == service);
-        ids.filter_map(|(_, task)| self.all.get(task))
+        let first = (service, 0, TaskId::from(ObjectId::LEAST));
+        let ids = self.by_service.range(first..).take_while(move |(id, ..)| *id == service);
+        ids.filter_map(|(.., task)| self.all.get(task))
+    }
+
+    /// The tasks of one slot of a service.
+    pub fn of_slot(&self, service: ServiceId, slot: u64) -> impl Iterator<Item = &Arc<Task>> {
+        let first = (service, slot, TaskId::from(ObjectId::LEAST));
+        let is_its = move |(of, at, _): &&(ServiceId, u64, TaskId)| (*of, *at) == (service, slot);
+        let ids = self.by_service.range(first..).take_while(is_its);
+        ids.filter_map(|(.., task)| self.all.get(task))
     }
 
     /// The tasks on one node.
@@ -54,9 +62,9 @@ impl Tasks {
         self.all.is_empty()
     }
 
-    /// Puts a task in, in place of the one with the same ID. Service and node of a task never change.
+    /// Puts a task in, in place of the one with the same ID. Service, slot and node of a task never change.
     pub(super) fn insert(&mut self, task: Task) {
-        self.by_service.insert((task.service, task.id));
+        self.by_service.insert((task.service, task.slot, task.id));
         self.by_node.insert((task.node, task.id));
         let task = Arc::new(task);
         let before = self.all.insert(task.id, Arc::clone(&task));
@@ -96,7 +104,7 @@ impl Tasks {
     pub(super) fn remove(&mut self, id: TaskId) {
         if let Some(task) = self.all.remove(&id) {
             self.let_go(&task);
-            self.by_service.remove(&(task.service, id));
+            self.by_service.remove(&(task.service, task.slot, id));
             self.by_node.remove(&(task.node, id));
         }
     }

@@ -219,3 +219,23 @@ fn an_id_that_is_taken_makes_no_second_object() {
     assert!(!state.secrets().is_empty() && state.configs().is_empty());
     assert_eq!(state.services().get(web.object()).unwrap().spec.name.as_str(), "web");
 }
+
+/// A leader that was frozen decides, too, once it wakes, and what it decided reaches the log.
+#[test]
+fn two_that_believe_to_lead_fill_a_slot_once() {
+    let mut state = with_task();
+    state.run(4, at(31, Action::ChangeTasks(vec![create_task(2, 1, node())])));
+    assert!(state.tasks().get(task(2)).is_none(), "the slot has a task");
+    state.run(5, at(32, Action::ChangeTasks(vec![create_task(3, 2, node())])));
+    assert!(state.tasks().get(task(3)).is_some(), "the other one has none");
+    let ended = TaskStatus {
+        state: TaskState::Failed,
+        at: Timestamp::default(),
+        error: String::new(),
+        exit_code: Some(1),
+    };
+    let report = TaskReport { task: task(1), status: ended, held: None, seen: 0 };
+    state.run(6, at(33, Action::ReportTasks(node(), vec![report])));
+    state.run(7, at(34, Action::ChangeTasks(vec![create_task(4, 1, node())])));
+    assert!(state.tasks().get(task(4)).is_some(), "its task has ended");
+}
