@@ -47,6 +47,7 @@ fn a_token_that_does_not_fit_joins_nobody() {
     refused("SWMTKN-1-nonsense", "join token");
     refused(&token(other, "manager"), "remote CA does not match fingerprint");
     refused(&token(first, "worker"), "joins managers alone");
+    assert_eq!(first.coffer(&["node", "ls", "-q"]).said().lines().count(), 1, "and no record");
     // The last letter of the secret: the root fits, the secret does not.
     let end = if good.ends_with('0') { "1" } else { "0" };
     refused(&format!("{}{end}", &good[..good.len() - 1]), NO_TOKEN);

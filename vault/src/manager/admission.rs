@@ -41,6 +41,10 @@ pub enum AdmitError {
     KeyTaken,
     #[error("there is no cluster yet")]
     NoCluster,
+    #[error(
+        "the token is for a worker, and this version joins managers alone; take the other token with: coffer swarm join-token manager"
+    )]
+    Worker,
     #[error(transparent)]
     Value(#[from] ValueError),
     #[error(transparent)]
@@ -108,6 +112,10 @@ impl Manager {
         let view = self.settled().await?;
         let cluster = view.state.cluster().ok_or(AdmitError::NoCluster)?;
         let role = self.role_of_token(cluster, token)?;
+        if role == Role::Worker {
+            // Before anything of it stands in a record that nobody would use.
+            return Err(AdmitError::Worker);
+        }
         let pin = KeyPin(*public.digest().bytes());
         if let Some(known) = view.state.node_with_key(pin) {
             return if known.role == role { Ok(known.id) } else { Err(AdmitError::KeyTaken) };

@@ -175,7 +175,9 @@ pub(super) fn of_admit(error: &AdmitError) -> Status {
         AdmitError::Token | AdmitError::Csr(_) | AdmitError::KeyTaken => {
             Status::invalid_argument(error.to_string())
         }
-        AdmitError::NoCluster => Status::failed_precondition(error.to_string()),
+        AdmitError::NoCluster | AdmitError::Worker => {
+            Status::failed_precondition(error.to_string())
+        }
         AdmitError::Call(error) => status::of_manager_call(error),
         AdmitError::Value(_) | AdmitError::Issue(_) => Status::internal(error.to_string()),
     }
