@@ -94,6 +94,11 @@ pub(crate) async fn unlock(host: &Host) -> Result<(), Failure> {
         }
         Err(other) => return Err(other.into()),
     }
+    open(&client).await
+}
+
+/// Asks for the unlock key, and unlocks with it.
+pub(crate) async fn open(client: &Client) -> Result<(), Failure> {
     let typed = if std::io::stdin().is_terminal() {
         prompt::ask_once("Enter unlock key: ").map_err(|error| Failure::Read(error.into()))?
     } else {

@@ -5,6 +5,7 @@ use std::io::Read;
 
 use crate::args::JoinArgs;
 use crate::client::Client;
+use crate::commands::lock;
 use crate::commands::lock::unlock_text;
 use crate::commands::versioned::confirm;
 use crate::exit::Failure;
@@ -50,7 +51,12 @@ pub(crate) async fn init(
 /// Makes a cluster of what this manager holds, after showing what that is.
 pub(crate) async fn force_new_cluster(host: &Host, is_sure: bool) -> Result<(), Failure> {
     let client = Client::connect(host).await?;
-    let status = client.status().await?;
+    let mut status = client.status().await?;
+    if status.is_locked {
+        // What it holds cannot be read without the key. Unlocking waits for no other manager.
+        lock::open(&client).await?;
+        status = client.status().await?;
+    }
     out::line(remains_text(&status))?;
     if !is_sure {
         if !std::io::stdin().is_terminal() {

@@ -106,3 +106,35 @@ fn a_manager_is_unlocked_without_waiting_for_the_others() {
     assert_eq!(one.coffer(&["swarm", "leave", "--force"]).said(), "Node left the swarm.\n");
     alone.kill();
 }
+
+/// The others are lost for good, and this one's disk is locked.
+#[test]
+fn a_locked_manager_is_forced_into_a_new_cluster_by_its_unlock_key() {
+    let test = "a_locked_manager_is_forced_into_a_new_cluster_by_its_unlock_key";
+    let Some(nodes) = nodes(test, 2) else { return };
+    let [one, two] = nodes.as_slice() else { unreachable!("two were made") };
+    let daemons = [one.start_cluster(), join(one, two)];
+    one.secret("s", b"value");
+    let key = lock(one);
+    wait_until("both have followed", || [one, two].iter().all(|node| lock_version(node).is_some()));
+    for daemon in daemons {
+        daemon.kill();
+    }
+    let alone = one.start();
+    assert!(is_locked(one));
+    let force = ["swarm", "init", "--force-new-cluster", "--yes"];
+    let wrong = one.coffer_reading(&force, b"SWMKEY-1-nonsense\n");
+    assert!(wrong.code == Some(1) && is_locked(one), "{wrong:?}");
+    wait_until("another key may be tried", || {
+        let run = one.coffer_reading(&force, format!("{key}\n").as_bytes());
+        run.code == Some(0) && run.stdout.contains("is now a manager")
+    });
+    assert_eq!(one.coffer(&["secret", "ls", "--format", "{{.Name}}"]).word(), "s");
+    one.secret("new", b"value");
+    alone.kill();
+    let again = one.start();
+    assert!(is_locked(one), "the new cluster's disk is under the same key");
+    unlock(one, &key);
+    assert_eq!(one.coffer(&["secret", "ls", "--format", "{{.Name}}"]).said(), "new\ns\n");
+    again.end();
+}
