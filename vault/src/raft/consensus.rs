@@ -9,7 +9,7 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::error::{ClientWriteError, InitializeError, RaftError};
 use openraft::{Config, Raft, ReadPolicy, SnapshotPolicy};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use vault_core::command::{Command, Outcome};
 use vault_core::feature::Level;
 use vault_core::id::ClusterId;
@@ -19,6 +19,7 @@ use vault_core::planted::{self, Bug};
 use vault_core::request::RequestId;
 use vault_core::time::Timestamp;
 
+use super::deadline::{PATIENCE, end};
 use super::gather::{Ended, Gather};
 use super::housekeeping::{House, keep_house};
 use super::machine::{Machine, RestoreError, Shelf, View};
@@ -37,9 +38,6 @@ use crate::entropy;
 use crate::events::Events;
 use crate::keys::Keys;
 use crate::tls::Dialer;
-
-/// How long a call waits for consensus before it is told that the outcome is unknown.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Between two tries while there is no leader.
 const RETRY: Duration = Duration::from_millis(20);
@@ -94,7 +92,10 @@ pub enum ProposeError {
         "The swarm does not have a leader. It's possible that too few managers are online. Make sure more than half of the managers are online."
     )]
     NoLeader,
-    #[error("no answer from the managers in {} s; whether it was done is not known", PATIENCE.as_secs())]
+    #[error(
+        "no answer from the managers in {} s; whether it was done is not known. Look before you ask again, and at: coffer status",
+        PATIENCE.as_secs()
+    )]
     Unknown,
     #[error("this manager is stopping")]
     Stopped,
@@ -263,7 +264,7 @@ impl Consensus {
         }
         if self.is_alone() {
             // Nobody else could take it, so no copy is kept for another try.
-            let tried = timeout(PATIENCE, self.propose_once(command)).await;
+            let tried = timeout_at(end(), self.propose_once(command)).await;
             return match tried {
                 Ok(Ok(done)) => Ok(done),
                 Ok(Err(TryError::Stopped)) => Err(ProposeError::Stopped),
@@ -271,10 +272,10 @@ impl Consensus {
                 Ok(Err(TryError::Unknown)) | Err(_) => Err(ProposeError::Unknown),
             };
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = end();
         let mut may_be_done = false;
         loop {
-            match timeout(PATIENCE, self.propose_once(Arc::clone(&command))).await {
+            match timeout_at(deadline, self.propose_once(Arc::clone(&command))).await {
                 Ok(Ok(done)) => return Ok(done),
                 Ok(Err(TryError::Stopped)) => return Err(ProposeError::Stopped),
                 Ok(Err(TryError::NotTaken)) => {}
@@ -355,9 +356,9 @@ impl Consensus {
 
     /// A view that reflects everything acknowledged before this call, by whichever manager.
     pub async fn read(&self) -> Result<View, ProposeError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = end();
         loop {
-            match timeout(PATIENCE, self.read_once()).await {
+            match timeout_at(deadline, self.read_once()).await {
                 Ok(Ok(view)) => return Ok(view),
                 Ok(Err(TryError::Stopped)) => return Err(ProposeError::Stopped),
                 Ok(Err(_)) if Instant::now() + RETRY < deadline => sleep(RETRY).await,

@@ -18,6 +18,7 @@ use super::listener::Peer;
 use crate::audit::Called;
 use crate::clock;
 use crate::daemon::Daemon;
+use crate::raft::one_call;
 
 /// What a call acts for. The log's own record of it is known by `is_logged`.
 #[derive(Clone)]
@@ -105,9 +106,10 @@ where
         let is_logged = Arc::new(AtomicBool::new(false));
         let admitted = Admitted { actor, is_logged: Arc::clone(&is_logged) };
         request.extensions_mut().insert(admitted);
+        let is_one_change = is_one_change(request.uri().path());
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let response = answer.await?;
+            let response = if is_one_change { one_call(answer).await? } else { answer.await? };
             daemon.meters().calls.count(code_of(&response).into());
             if !is_logged.load(Ordering::Relaxed) {
                 let touched = response.extensions().get::<Touched>();
@@ -117,6 +119,13 @@ where
             Ok(response)
         })
     }
+}
+
+/// Whether a call only reads the state or proposes a change. Others found, join or restore a cluster, and take
+/// their time.
+fn is_one_change(path: &str) -> bool {
+    let services = ["Secrets", "Configs", "Services", "Nodes"];
+    services.iter().any(|service| path.split('/').nth(1) == Some(&format!("coffer.v1.{service}")))
 }
 
 /// The socket's mode let this peer in; the daemon's own user is root, or stands for root.
