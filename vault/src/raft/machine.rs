@@ -23,6 +23,7 @@ use super::types::{
 };
 use crate::audit::{Audit, Written};
 use crate::disk::folder::{self, FileReader, Folder};
+use crate::disk::keyring::Keyring;
 use crate::disk::log::Position;
 use crate::disk::snapshot::{SnapshotError, SnapshotWriter, read_records};
 use crate::entropy;
@@ -49,6 +50,8 @@ pub(in crate::raft) struct SnapshotFile {
     pub name: String,
     /// Where it came from another manager: removed once nobody may want to read it any more.
     pub draft: Option<Arc<Draft>>,
+    /// What was read of it when it came in.
+    pub read: Option<View>,
 }
 
 /// A file that is removed with its last owner. Raft may still want to read what came in when the call that
@@ -138,9 +141,9 @@ impl Machine {
         let mut view = View::default();
         let mut snapshot = None;
         if let Some(name) = newest {
-            view = read_view(&name, shelf.folder.as_ref(), &shelf)?;
+            view = read_view(&name, shelf.folder.as_ref(), &shelf.keys.ring(), shelf.cluster)?;
             let folder = Arc::clone(&shelf.folder);
-            snapshot = Some((view.meta(), SnapshotFile { folder, name, draft: None }));
+            snapshot = Some((view.meta(), SnapshotFile { folder, name, draft: None, read: None }));
         }
         let events = Events::after(view.state.index());
         Ok(Self {
@@ -237,7 +240,7 @@ impl View {
         outcome
     }
 
-    fn meta(&self) -> SnapshotMeta {
+    pub(in crate::raft) fn meta(&self) -> SnapshotMeta {
         SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() }
     }
 }
@@ -286,8 +289,10 @@ impl RaftStateMachine<Types> for Machine {
         meta: &SnapshotMeta,
         snapshot: SnapshotFile,
     ) -> Result<(), io::Error> {
-        let SnapshotFile { folder, name: came_as, draft: _draft } = snapshot;
-        let view = read_view(&came_as, folder.as_ref(), &self.shelf).map_err(io::Error::other)?;
+        let SnapshotFile { folder, name: came_as, draft: _draft, read } = snapshot;
+        let (ring, cluster) = (self.shelf.keys.ring(), self.shelf.cluster);
+        let again = || read_view(&came_as, folder.as_ref(), &ring, cluster);
+        let view = read.map_or_else(again, Ok).map_err(io::Error::other)?;
         if view.meta() != *meta {
             return Err(io::Error::other("the snapshot is not the one that was announced"));
         }
@@ -295,7 +300,8 @@ impl RaftStateMachine<Types> for Machine {
         // In place, and on the disk, before anything relies on it.
         folder::replace(self.shelf.folder.as_ref(), &name, &folder.read(&came_as)?)?;
         let folder = Arc::clone(&self.shelf.folder);
-        *lock(&self.newest) = Some((meta.clone(), SnapshotFile { folder, name, draft: None }));
+        *lock(&self.newest) =
+            Some((meta.clone(), SnapshotFile { folder, name, draft: None, read: None }));
         let index = view.state.index();
         self.published.send_replace(view);
         self.events.restart(index);
@@ -324,7 +330,8 @@ impl RaftSnapshotBuilder<Types> for Builder {
             .await
             .map_err(io::Error::other)??;
         let folder = Arc::clone(&self.shelf.folder);
-        let (meta, snapshot) = (self.view.meta(), SnapshotFile { folder, name, draft: None });
+        let (meta, snapshot) =
+            (self.view.meta(), SnapshotFile { folder, name, draft: None, read: None });
         *lock(&self.newest) = Some((meta.clone(), snapshot.clone()));
         Ok(Snapshot { meta, snapshot })
     }
@@ -413,11 +420,16 @@ fn planted_records(mut records: Vec<Record>) -> Vec<Record> {
 }
 
 /// Reads a snapshot back: all of it or nothing.
-fn read_view(name: &str, folder: &dyn Folder, shelf: &Shelf) -> Result<View, RestoreError> {
+pub(in crate::raft) fn read_view(
+    name: &str,
+    folder: &dyn Folder,
+    ring: &Keyring,
+    cluster: ClusterId,
+) -> Result<View, RestoreError> {
     let bytes = FileReader::new(folder, name);
     let mut reading = Reading::default();
     let mut broken = None;
-    let read = read_records(name, bytes, &shelf.keys.ring(), shelf.cluster, |record| {
+    let read = read_records(name, bytes, ring, cluster, |record| {
         reading.take(record).map_err(|source| broken = Some(source)).ok()
     });
     if let Some(source) = broken {

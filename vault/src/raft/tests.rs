@@ -121,7 +121,8 @@ fn a_snapshot_that_came_from_another_manager_under_a_drafts_name_is_taken_up() {
         let built = machine.get_snapshot_builder().await.build_snapshot().await.unwrap();
         let folder = Arc::clone(&built.snapshot.folder);
         folder.rename(&built.snapshot.name, "incoming.new").unwrap();
-        let incoming = SnapshotFile { folder, name: "incoming.new".into(), draft: None };
+        let incoming =
+            SnapshotFile { folder, name: "incoming.new".into(), draft: None, read: None };
         let (_log, mut second) = stores(&other).unwrap();
         second.install_snapshot(&built.meta, incoming).await.unwrap();
         assert_eq!(second.applied_index(), Some(1));

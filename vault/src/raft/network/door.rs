@@ -31,7 +31,7 @@ use crate::entropy;
 use crate::keys::Keys;
 use crate::peer::Proven;
 use crate::raft::codec::{self, CodecError};
-use crate::raft::machine::{DRAFT_SUFFIX, Draft, Machine, SnapshotFile, View};
+use crate::raft::machine::{DRAFT_SUFFIX, Draft, Machine, SnapshotFile, View, read_view};
 use crate::raft::types::{Proposal, Snapshot, Types, log_id};
 
 /// Appends of one stream that wait for Raft; the sender waits beyond.
@@ -100,6 +100,18 @@ impl Door {
             return Err(Status::permission_denied("the certificate is another manager's"));
         }
         Ok(from)
+    }
+}
+
+impl Door {
+    /// Reads a snapshot that came in.
+    async fn read_whole(&self, name: &str) -> Result<View, Status> {
+        let (folder, name) = (Arc::clone(&self.snapshots), name.to_owned());
+        let (ring, cluster) = (self.keys.ring(), self.own.cluster);
+        let read = move || read_view(&name, folder.as_ref(), &ring, cluster);
+        let read = tokio::task::spawn_blocking(read).await;
+        let read = read.map_err(|error| Status::internal(format!("snapshot: {error}")))?;
+        read.map_err(|error| Status::invalid_argument(error.to_string()))
     }
 }
 
@@ -174,8 +186,13 @@ impl RaftCalls for Door {
         if !self.keys.has_or_misses(epoch) {
             return Err(Status::unavailable(format!("no data key of epoch {} here yet", epoch.0)));
         }
+        // All of it is read before Raft sees it: one that Raft cannot take up would end this manager.
+        let view = self.read_whole(incoming.0.name()).await?;
+        if view.meta() != meta {
+            return Err(Status::invalid_argument("snapshot: not the one that its head announces"));
+        }
         let (folder, name) = (Arc::clone(&self.snapshots), incoming.0.name().to_owned());
-        let file = SnapshotFile { folder, name, draft: Some(incoming.0) };
+        let file = SnapshotFile { folder, name, draft: Some(incoming.0), read: Some(view) };
         let snapshot = Snapshot { meta, snapshot: file };
         let answer = self.raft.install_full_snapshot(vote, snapshot).await.map_err(ended)?;
         Ok(Response::new(v1::RaftSnapshotResponse { vote: Some(wire::vote_to(&answer.vote)) }))
