@@ -1,5 +1,8 @@
 //! Managers that were away while the log went on without them.
 
+use std::path::Path;
+use std::process::Command;
+
 use tests::cluster::{form, leader, nodes, status, wait_for_newer_key};
 use tests::{Daemon, Node, wait_until};
 
@@ -69,4 +72,42 @@ fn a_manager_that_missed_a_key_rotation_and_the_log_comes_back() {
     wait_until("it opens what is sealed under the new key", || shown(&nodes[away]) == "c2hvd24=\n");
     assert_eq!(wait_for_newer_key(&nodes.each_ref(), 1), newer);
     daemons.into_iter().flatten().for_each(Daemon::end);
+}
+
+/// Everything that one manager has on its disk, from before a change that it had taken.
+#[test]
+fn an_older_copy_of_a_managers_whole_disk_serves_nothing_old() {
+    let test = "an_older_copy_of_a_managers_whole_disk_serves_nothing_old";
+    let Some(nodes) = nodes::<3>(test) else { return };
+    let mut daemons: Vec<_> = form(&nodes).into_iter().map(Some).collect();
+    nodes[0].coffer_reading(&["config", "create", "c", "-"], b"old").said();
+    let away = (leader(&nodes.each_ref()) + 1) % 3;
+    let (back, here) = (&nodes[away], &nodes[(away + 1) % 3]);
+    let shown =
+        |node: &Node| node.coffer(&["config", "inspect", "--format", "{{.Spec.Data}}", "c"]).stdout;
+    assert_eq!(shown(back), "b2xk\n");
+    daemons[away].take().unwrap().kill();
+    let older = back.scratch().path("older");
+    copy(&back.state_dir(), &older);
+    daemons[away] = Some(back.start());
+    here.coffer_reading(&["config", "rotate", "c", "-"], b"new").said();
+    wait_until("it has taken the change", || shown(back) == "bmV3\n");
+    daemons[away].take().unwrap().kill();
+    std::fs::remove_dir_all(back.state_dir()).unwrap();
+    copy(&older, &back.state_dir());
+    daemons[away] = Some(back.start());
+    wait_until("it has caught up, and shows nothing old before", || {
+        let said = shown(back);
+        assert_ne!(said, "b2xk\n", "what is old is not current");
+        said == "bmV3\n"
+    });
+    back.secret("after", b"value");
+    assert_eq!(shown(here), "bmV3\n", "and the others go on");
+    daemons.into_iter().flatten().for_each(Daemon::end);
+}
+
+/// With modes and owners, which are looked at.
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(copied.success());
 }
