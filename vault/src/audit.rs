@@ -25,6 +25,7 @@ use crate::disk::log::{self, Chance, Fault, LogError, LogKey, LogReader, Positio
 use crate::disk::watch::Pulse;
 use crate::entropy;
 use crate::meters::Counter;
+use crate::world;
 
 use keeper::{Keeper, TAIL_MAX, Waiting};
 pub use record::Record;
@@ -90,6 +91,10 @@ impl Audit {
         key: LogKey,
         fault: Box<dyn FnOnce(Fault) + Send>,
     ) -> Result<Self, LogError> {
+        if world::simulation().is_some() {
+            // Its writer is a thread, and what it keeps is not what a simulation is about.
+            return Ok(Self::none());
+        }
         let options =
             log::Options { segment_bytes: FILE_BYTES, batch_bytes: 1 << 20, keep_bytes: 0 };
         let chance = Chance { entropy: Box::new(entropy::random::<32>), fault };

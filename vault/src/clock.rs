@@ -7,6 +7,8 @@ use rustix::time::{ClockId, clock_gettime};
 use vault_core::stamp::{Readings, Stamped, Stamper, Verdict};
 use vault_core::time::Timestamp;
 
+use crate::world;
+
 /// The time now.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn now() -> Timestamp {
@@ -38,6 +40,9 @@ impl Steady {
 
 /// Nanoseconds that really passed since some moment before this start, also while the machine slept.
 fn steady_ns() -> u64 {
+    if let Some(simulation) = world::simulation() {
+        return u64::try_from(simulation.steady().as_nanos()).unwrap_or(u64::MAX);
+    }
     let now = clock_gettime(ClockId::Boottime);
     let secs = u64::try_from(now.tv_sec).unwrap_or_default();
     let nanos = u64::try_from(now.tv_nsec).unwrap_or_default();

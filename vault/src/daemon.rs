@@ -169,7 +169,24 @@ impl Daemon {
                 "this manager is locked: it serves nothing but its unlocking. Use: coffer swarm unlock"
             );
         }
-        let daemon = Arc::new_cyclic(|own| Self {
+        let daemon = Self::assemble(config, delivery, is_locked);
+        match found {
+            Some(manager) => Ok(daemon.serving(manager).await?),
+            None => Ok(daemon),
+        }
+    }
+
+    /// The same with a manager that was opened already, on whatever disk.
+    pub async fn start_with(
+        config: Config,
+        delivery: Delivery,
+        manager: Manager,
+    ) -> Result<Arc<Self>, ManagerError> {
+        Self::assemble(config, delivery, false).serving(manager).await
+    }
+
+    fn assemble(config: Config, delivery: Delivery, is_locked: bool) -> Arc<Self> {
+        Arc::new_cyclic(|own| Self {
             own: Weak::clone(own),
             config,
             delivery: Arc::new(delivery),
@@ -178,13 +195,14 @@ impl Daemon {
             locked: locked::LockedNode::new(is_locked),
             founding: Mutex::new(()),
             running: Mutex::new(None),
-        });
-        if let Some(manager) = found {
-            let port = NodePort::bind(daemon.config.listen).await;
-            let port = port.map_err(|source| ManagerError::Io { file: "node port", source })?;
-            daemon.take_up_found(manager, port).await;
-        }
-        Ok(daemon)
+        })
+    }
+
+    async fn serving(self: Arc<Self>, manager: Manager) -> Result<Arc<Self>, ManagerError> {
+        let port = NodePort::bind(self.config.listen).await;
+        let port = port.map_err(|source| ManagerError::Io { file: "node port", source })?;
+        self.take_up_found(manager, port).await;
+        Ok(self)
     }
 
     /// Takes up what was found on the disk.

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::disk::log::Fault;
+use crate::world;
 
 /// The disk failed: nothing more may be acknowledged, and nothing that was written last may be relied on.
-/// A new process reads back what is really there.
-#[expect(clippy::exit, reason = "a failed flush must not be retried and acknowledged")]
+/// A new process reads back what is really there: a failed flush is never retried and acknowledged.
 pub(crate) fn after_disk_fault(fault: &Fault) {
     let source = std::error::Error::source(fault).map(ToString::to_string);
     tracing::error!(
@@ -14,26 +14,24 @@ pub(crate) fn after_disk_fault(fault: &Fault) {
         source,
         "the disk failed: ending, so that nothing is acknowledged that is not stored"
     );
-    std::process::exit(74);
+    world::end(74);
 }
 
 /// A write or flush does not return. Whoever starts this process again finds out whether the disk does.
-#[expect(clippy::exit, reason = "a manager that can store nothing must not look alive")]
 pub(crate) fn after_disk_lost(files: &'static str, took: Duration) {
     tracing::error!(
         files,
         "the disk has not answered for {} s: ending, so that a new process can try",
         took.as_secs()
     );
-    std::process::exit(75);
+    world::end(75);
 }
 
 /// Consensus ended by itself: it takes part in nothing any more and does not start again in this process.
-#[expect(clippy::exit, reason = "a manager that answers nothing must not look alive")]
 pub(crate) fn after_raft_died(reason: &str) {
     tracing::error!(
         reason,
         "consensus ended by itself: ending, so that a new process can take over"
     );
-    std::process::exit(70);
+    world::end(70);
 }

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use pki::csr;
 use pki::identity::{IdentityError, judge};
@@ -112,6 +113,19 @@ pub async fn join(
 }
 
 async fn make(state_dir: &Path, joining: Joining, limits: Limits) -> Result<Manager, JoinError> {
+    let home = RealFolder::open(state_dir)?;
+    let manager = join_in(home.folder(DRAFT)?, joining, limits).await?;
+    home.rename(DRAFT, CLUSTER)?;
+    home.flush()?;
+    Ok(manager)
+}
+
+/// The same in an empty folder that stays where it is.
+pub async fn join_in(
+    folder: Arc<dyn Folder>,
+    joining: Joining,
+    limits: Limits,
+) -> Result<Manager, JoinError> {
     let addr = joining.remote.as_str();
     let token = JoinToken::parse(joining.token.trim())?;
     let roots = root(addr, token.root).await?;
@@ -130,18 +144,13 @@ async fn make(state_dir: &Path, joining: Joining, limits: Limits) -> Result<Mana
         raft_id: admitted.raft_id,
         recovery_epoch: admitted.recovery_epoch,
     };
-    let home = RealFolder::open(state_dir)?;
-    let folder = home.folder(DRAFT)?;
     let disk_key = match locked {
         Some(locked) => DiskKey::locked(entropy::fill, &locked.key, locked.version)?,
         None => DiskKey::filled(entropy::fill)?,
     };
     let files = Files { folder, disk_key, keyring, membership, credentials };
     files.write()?;
-    let manager = Manager::start(files, limits).await?;
-    home.rename(DRAFT, CLUSTER)?;
-    home.flush()?;
-    Ok(manager)
+    Ok(Manager::start(files, limits).await?)
 }
 
 /// The root bundle, believed because its digest stands in the token.
@@ -182,7 +191,7 @@ async fn certificate(
 }
 
 async fn dial(
-    config: std::sync::Arc<rustls::ClientConfig>,
+    config: Arc<rustls::ClientConfig>,
     addr: &str,
     name: &'static str,
 ) -> Result<tonic::transport::Channel, JoinError> {

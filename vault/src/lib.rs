@@ -41,3 +41,4 @@ pub mod start;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+pub mod world;

@@ -29,6 +29,7 @@ use crate::keys::KeyChangeError;
 use crate::manager::{AdmitError, CallError, Locked, Manager, ValueError};
 use crate::raft::ProposeError;
 use crate::tls::{Credentials, TlsError};
+use crate::world;
 
 /// After a failure, and between two looks at the log, before it is tried again.
 const RETRY: Duration = Duration::from_millis(200);
@@ -196,7 +197,7 @@ async fn in_background(
     work: impl FnOnce(&Manager) -> Result<(), FollowError> + Send + 'static,
 ) -> Result<(), FollowError> {
     let manager = Arc::clone(manager);
-    let done = tokio::task::spawn_blocking(move || work(&manager)).await;
+    let done = world::blocking(move || work(&manager)).await;
     done.map_err(|_| FollowError::Stopped)?
 }
 

@@ -47,7 +47,7 @@ use crate::tls::{Dialer, Tls, TlsError};
 pub use admission::{AdmitError, IssueError};
 pub use alone::{AloneError, Found, stand_alone};
 pub use files::Files;
-pub use found::{DRAFT, FoundError, Founding, found, remove_draft};
+pub use found::{DRAFT, FoundError, Founding, found, found_in, remove_draft};
 pub use locking::{Locked, LockingError};
 pub use restore::{RestoreError, restore};
 pub use values::{Draft, NextVersion, lookup};

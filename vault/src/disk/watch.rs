@@ -5,14 +5,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio::time::sleep;
 use vault_core::limits::{DISK_HANGS_AFTER, DISK_LOST_AFTER};
 
 use crate::meters::Histogram;
+use crate::world;
 
 /// How often the writers are looked at, for each time that one may hang.
 const LOOKS: u32 = 4;
@@ -106,9 +108,14 @@ impl DiskWatch {
     ) -> std::io::Result<Self> {
         let (told, state) = watch::channel(DiskState::Answers);
         let (stop, stopped) = mpsc::channel();
-        let mut watching = Watching { writers: writers.clone(), patience, told, lost: Some(lost) };
+        let watching = Watching { writers: writers.clone(), patience, told, lost: Some(lost) };
+        let every = patience.hangs_after / LOOKS;
+        if world::simulation().is_some() {
+            tokio::spawn(watch_in_turns(watching, every, stopped));
+            return Ok(Self { state, stop: Some(stop), thread: None, writers });
+        }
+        let mut watching = watching;
         let run = move || {
-            let every = patience.hangs_after / LOOKS;
             while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
                 watching.look();
             }
@@ -140,6 +147,14 @@ impl Drop for DiskWatch {
             // A panic there was reported where it happened.
             thread.join().ok();
         }
+    }
+}
+
+/// In a simulation, which has no other thread.
+async fn watch_in_turns(mut watching: Watching, every: Duration, stopped: Receiver<()>) {
+    while stopped.try_recv() == Err(TryRecvError::Empty) {
+        sleep(every).await;
+        watching.look();
     }
 }
 

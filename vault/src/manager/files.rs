@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use vault_core::unlock::UnlockKey;
+use zeroize::Zeroizing;
 
 use super::{CLUSTER, ManagerError};
 use crate::disk::diskkey::{self, DiskKey, DiskKeyError};
@@ -37,6 +38,28 @@ impl Files {
                 open => open.into(),
             })
         };
+        Self::read_from(Arc::clone(&folder), read, unlock)
+    }
+
+    /// The same from a folder that need not be one of the real disk.
+    pub fn read_in(
+        folder: Arc<dyn Folder>,
+        unlock: Option<&UnlockKey>,
+    ) -> Result<Self, ManagerError> {
+        let inside = Arc::clone(&folder);
+        let io = |file| move |source| ManagerError::Io { file, source };
+        Self::read_from(
+            folder,
+            |name| inside.read(name).map(Zeroizing::new).map_err(io(name)),
+            unlock,
+        )
+    }
+
+    fn read_from(
+        folder: Arc<dyn Folder>,
+        read: impl Fn(&'static str) -> Result<Zeroizing<Vec<u8>>, ManagerError>,
+        unlock: Option<&UnlockKey>,
+    ) -> Result<Self, ManagerError> {
         let file = read(diskkey::NAME)?;
         let disk_key = match (DiskKey::parse(&file), unlock) {
             (Err(DiskKeyError::Locked), Some(key)) => DiskKey::parse_locked(&file, key)?,

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use pki::key::{KeyDocument, KeyError, SigningKey};
 use pki::root::{RootError, RootPlan, issue_root};
@@ -92,7 +93,18 @@ pub async fn found(
 
 async fn make(state_dir: &Path, founding: Founding, limits: Limits) -> Result<Manager, FoundError> {
     let home = RealFolder::open(state_dir)?;
-    let folder = home.folder(DRAFT)?;
+    let manager = found_in(home.folder(DRAFT)?, founding, limits).await?;
+    home.rename(DRAFT, CLUSTER)?;
+    home.flush()?;
+    Ok(manager)
+}
+
+/// The same in an empty folder that stays where it is.
+pub async fn found_in(
+    folder: Arc<dyn Folder>,
+    founding: Founding,
+    limits: Limits,
+) -> Result<Manager, FoundError> {
     let membership = Membership {
         cluster: ClusterId::from_entropy(entropy::random()),
         node: NodeId::from_entropy(entropy::random()),
@@ -116,8 +128,6 @@ async fn make(state_dir: &Path, founding: Founding, limits: Limits) -> Result<Ma
     founded.map_err(ManagerError::from)?;
     consensus.lead().await.map_err(CallError::from)?;
     manager.act(Action::CreateCluster(Box::new(first))).await?;
-    home.rename(DRAFT, CLUSTER)?;
-    home.flush()?;
     Ok(manager)
 }
 

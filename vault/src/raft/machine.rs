@@ -29,6 +29,7 @@ use crate::disk::snapshot::{SnapshotError, SnapshotWriter, read_records};
 use crate::entropy;
 use crate::events::Events;
 use crate::keys::Keys;
+use crate::world;
 
 /// How snapshots' names end; they start with the last index, so that the newest comes last.
 const SNAPSHOT_SUFFIX: &str = ".snap";
@@ -326,9 +327,7 @@ impl RaftSnapshotBuilder<Types> for Builder {
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         let (view, shelf) = (self.view.clone(), Arc::clone(&self.shelf));
-        let name = tokio::task::spawn_blocking(move || write_view(&view, &shelf))
-            .await
-            .map_err(io::Error::other)??;
+        let name = world::blocking(move || write_view(&view, &shelf)).await??;
         let folder = Arc::clone(&self.shelf.folder);
         let (meta, snapshot) =
             (self.view.meta(), SnapshotFile { folder, name, draft: None, read: None });

@@ -18,6 +18,7 @@ use super::codec::{CodecError, decode_payload, encode_payload};
 use super::types::{Entry, LogId, Types, Vote, log_id, position};
 use crate::disk::log::{self, LogReader, LogWriter, Record, Recovered, Submission};
 use crate::disk::watch::Pulse;
+use crate::world;
 
 /// Entries that are handed out with one call have this many bytes at most, but for a single larger one.
 const READ_BYTES_MAX: usize = 2 << 20;
@@ -149,7 +150,7 @@ impl LogStore {
                 |(at, bytes): (_, Vec<u8>)| entry_from(at, &bytes).map_err(io::Error::other);
             read.into_iter().map(entry).collect::<io::Result<Vec<_>>>()
         };
-        let mut entries = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
+        let mut entries = world::blocking(read).await??;
         // A bounded answer ends where the bound was met; the rest is asked for again.
         if bytes_max == usize::MAX && as_u64(entries.len()) == from_disk.end - from_disk.start {
             entries.extend(cached);

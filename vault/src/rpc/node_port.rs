@@ -14,7 +14,6 @@ use proto::swarmkit::node_ca_server::NodeCaServer;
 use proto::v1::managers_server::ManagersServer;
 use proto::v1::raft_server::RaftServer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -33,19 +32,20 @@ use crate::daemon::Daemon;
 use crate::peer::Proven;
 use crate::raft::Door;
 use crate::tls::Tls;
+use crate::world::{Port, Wire};
 
 /// After a failed accept (no descriptors left, say): time for some to be given back.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// The port, before anything is served on it.
 pub(crate) struct NodePort {
-    listener: TcpListener,
+    listener: Port,
 }
 
 impl NodePort {
     /// Takes the port.
     pub(crate) async fn bind(addr: SocketAddr) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(addr).await? })
+        Ok(Self { listener: Port::bind(addr).await? })
     }
 
     /// Where it listens: the port that the kernel chose, if it was asked to.
@@ -93,7 +93,7 @@ impl NodePort {
 
 /// One connection.
 pub(super) struct Connection {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Wire>,
     proven: Proven,
     _place: OwnedSemaphorePermit,
 }
@@ -101,7 +101,7 @@ pub(super) struct Connection {
 type Connections = mpsc::Sender<io::Result<Connection>>;
 
 /// Accepts for ever. A failed accept never ends the server, and a handshake never holds up another.
-async fn accept(listener: TcpListener, tls: Arc<Tls>, connections: Connections) {
+async fn accept(listener: Port, tls: Arc<Tls>, connections: Connections) {
     let places = Arc::new(Semaphore::new(NODE_CONNECTIONS_MAX));
     let handshakes = Arc::new(Semaphore::new(NODE_HANDSHAKES_MAX));
     loop {
@@ -126,7 +126,7 @@ async fn accept(listener: TcpListener, tls: Arc<Tls>, connections: Connections) 
 
 /// Shakes hands, or says why not.
 async fn greet(
-    stream: TcpStream,
+    stream: Wire,
     from: SocketAddr,
     tls: Arc<Tls>,
     [shaking, place]: [OwnedSemaphorePermit; 2],
@@ -141,8 +141,8 @@ async fn greet(
     None
 }
 
-async fn shake(stream: TcpStream, tls: &Tls) -> io::Result<(TlsStream<TcpStream>, Proven)> {
-    stream.set_nodelay(true)?;
+async fn shake(stream: Wire, tls: &Tls) -> io::Result<(TlsStream<Wire>, Proven)> {
+    stream.set_nodelay()?;
     let stream = TlsAcceptor::from(tls.server()).accept(stream).await?;
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
     if chain.is_empty() {

@@ -19,6 +19,7 @@ use crate::daemon::Daemon;
 use crate::peer::Proven;
 use crate::rotation::Carried;
 use crate::tls::{Dialer, Lane};
+use crate::world;
 
 /// What a new manager is told.
 pub(crate) struct Admitted {
@@ -158,7 +159,7 @@ impl Managers for Daemon {
     ) -> Result<Response<v1::KeepKeysResponse>, Status> {
         let keys = carried_from(request.into_inner().keys)?;
         let manager = self.manager().map_err(|error| status::of_call(&error))?;
-        let kept = tokio::task::spawn_blocking(move || manager.keys().take(&keys)).await;
+        let kept = world::blocking(move || manager.keys().take(&keys)).await;
         kept.map_err(|error| Status::internal(error.to_string()))?
             .map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(v1::KeepKeysResponse {}))

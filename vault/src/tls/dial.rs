@@ -10,13 +10,13 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
 use vault_core::limits::{DIAL_MS_MAX, HANDSHAKE_MS_MAX};
 
 use super::Tls;
+use crate::world::Wire;
 
 /// What a connection is for. Each purpose has its own, so that none waits behind another's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,7 +99,7 @@ async fn connect_apart(
     tls: Option<Arc<Tls>>,
     addr: String,
     name: String,
-) -> io::Result<TokioIo<tokio_rustls::client::TlsStream<TcpStream>>> {
+) -> io::Result<TokioIo<tokio_rustls::client::TlsStream<Wire>>> {
     let tls = tls.ok_or(io::ErrorKind::NotConnected)?;
     let connecting = tokio::spawn(connect(tls.client(), addr, name));
     connecting.await.map_err(io::Error::other).flatten().map(TokioIo::new)
@@ -109,12 +109,12 @@ async fn connect(
     config: Arc<ClientConfig>,
     addr: String,
     name: String,
-) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+) -> io::Result<tokio_rustls::client::TlsStream<Wire>> {
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no answer in time");
     let addr: SocketAddr = addr.parse().map_err(io::Error::other)?;
-    let dialing = timeout(Duration::from_millis(DIAL_MS_MAX), TcpStream::connect(addr));
+    let dialing = timeout(Duration::from_millis(DIAL_MS_MAX), Wire::connect(addr));
     let stream = dialing.await.map_err(late)??;
-    stream.set_nodelay(true)?;
+    stream.set_nodelay()?;
     let name = ServerName::try_from(name).map_err(io::Error::other)?;
     let shaking = TlsConnector::from(config).connect(name, stream);
     timeout(Duration::from_millis(HANDSHAKE_MS_MAX), shaking).await.map_err(late)?

@@ -1,6 +1,8 @@
 //! The one thread that writes the log: takes all that waits, seals it as one batch, writes and flushes
 //! once, and only then tells those who waited.
 
+mod simulated;
+
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc::UnboundedSender;
 #[cfg(planted)]
 use vault_core::planted::{self, Bug};
 
@@ -17,12 +20,13 @@ use super::format::{
 };
 use super::index::{Index, LogReader};
 use super::mark::Mark;
-use super::record::{Opening, Record, encode};
+use super::record::{Opening, Position, Record, encode};
 use super::recover::{LogError, Tail, segment_name};
 use super::{LogKey, Options};
 use crate::disk::folder::{Folder, StoredFile};
 use crate::disk::pace::Pace;
 use crate::disk::watch::Pulse;
+use crate::world;
 
 /// How long the log may be idle before its last batch is covered by a seal.
 const IDLE: Duration = Duration::from_millis(10);
@@ -49,12 +53,12 @@ pub struct Fault {
 pub struct Submission {
     pub records: Vec<Record>,
     /// Called once the records are on the disk, or never will be. Nobody may be told before.
-    pub done: Option<Box<dyn FnOnce(io::Result<()>) + Send>>,
+    pub done: Option<Done>,
 }
 
 /// The way to the writer's thread. Dropping it ends the thread once all is written.
 pub struct LogWriter {
-    queue: Option<Sender<Submission>>,
+    queue: Option<Queue>,
     reader: LogReader,
     pulse: Pulse,
     /// How many segments hold something.
@@ -62,6 +66,14 @@ pub struct LogWriter {
     renewal: Renewal,
     thread: Option<JoinHandle<()>>,
 }
+
+enum Queue {
+    Thread(Sender<Submission>),
+    Simulated(UnboundedSender<Submission>),
+}
+
+/// Called once records are on the disk, or never will be.
+type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
 
 /// Has the writer leave what is under an older disk key behind.
 #[derive(Clone, Default)]
@@ -122,6 +134,10 @@ impl LogWriter {
         // A segment of its own for every start: a torn batch of the last run has used its counter.
         let started = writer.forget_old_keys().and_then(|()| writer.next_segment());
         started.map_err(|Fault { call, file, source }| LogError::Io { call, file, source })?;
+        if let Some(simulation) = world::simulation() {
+            let queue = Some(Queue::Simulated(simulated::start(writer, fault, simulation)));
+            return Ok(Self { queue, reader, pulse, segments: count, renewal, thread: None });
+        }
         let (queue, submissions) = mpsc::channel();
         let run = move || {
             let ended = writer.run(&submissions);
@@ -140,7 +156,8 @@ impl LogWriter {
             source,
         })?;
         let thread = Some(thread);
-        Ok(Self { queue: Some(queue), reader, pulse, segments: count, renewal, thread })
+        let queue = Some(Queue::Thread(queue));
+        Ok(Self { queue, reader, pulse, segments: count, renewal, thread })
     }
 
     /// Reads entries back.
@@ -165,8 +182,12 @@ impl LogWriter {
 
     /// Queues records. After a fault they are refused, through `done`.
     pub fn submit(&self, submission: Submission) {
-        let Some(queue) = &self.queue else { return };
-        if let Err(mpsc::SendError(refused)) = queue.send(submission) {
+        let refused = match &self.queue {
+            None => return,
+            Some(Queue::Thread(queue)) => queue.send(submission).map_err(|refused| refused.0),
+            Some(Queue::Simulated(queue)) => queue.send(submission).map_err(|refused| refused.0),
+        };
+        if let Err(refused) = refused {
             refused.refuse();
         }
     }
@@ -271,26 +292,44 @@ impl Writer {
         first: Submission,
         submissions: &Receiver<Submission>,
     ) -> Result<(), Fault> {
-        let mut waiting = Vec::new();
-        let mut records = Vec::new();
-        let mut next = Some(first);
+        let purged_before = self.state.purged;
+        let (records, waiting) = self.gather(first, || submissions.try_recv().ok());
+        let put = self.put(&records);
+        self.answer(put, waiting, purged_before)
+    }
+
+    /// Takes all that waits into the buffer, up to the bound. Returns the records, and who waits for them.
+    fn gather(
+        &mut self,
+        first: Submission,
+        mut next: impl FnMut() -> Option<Submission>,
+    ) -> (Vec<Record>, Vec<Done>) {
+        let (mut records, mut waiting) = (Vec::new(), Vec::new());
+        let mut taken = Some(first);
         start_batch(&mut self.buffer);
-        while let Some(submission) = next {
+        while let Some(submission) = taken {
             for record in &submission.records {
                 encode(record, &mut self.buffer);
             }
             records.extend(submission.records);
             waiting.extend(submission.done);
-            next = (self.buffer.len() < self.options.batch_bytes)
-                .then(|| submissions.try_recv().ok())
-                .flatten();
+            taken = (self.buffer.len() < self.options.batch_bytes).then(&mut next).flatten();
         }
         #[cfg(planted)]
         if planted::on(Bug::AcknowledgedBeforeFlush) {
             waiting.drain(..).for_each(|done| done(Ok(())));
         }
-        let purged_before = self.state.purged;
-        match self.store(&records) {
+        (records, waiting)
+    }
+
+    /// Flushes what was put there, and only then tells those who wait for it.
+    fn answer(
+        &mut self,
+        put: Result<[u8; 16], Fault>,
+        waiting: Vec<Done>,
+        purged_before: Option<Position>,
+    ) -> Result<(), Fault> {
+        match put.and_then(|tag| self.settle(tag)) {
             Ok(()) => waiting.into_iter().for_each(|done| done(Ok(()))),
             Err(fault) => {
                 for done in waiting {
@@ -302,13 +341,14 @@ impl Writer {
         if self.state.purged != purged_before { self.release_purged() } else { Ok(()) }
     }
 
-    /// Writes and flushes the buffer, which holds these records.
-    fn store(&mut self, records: &[Record]) -> Result<(), Fault> {
+    /// Seals and writes the buffer, which holds these records. Returns the batch's tag.
+    fn put(&mut self, records: &[Record]) -> Result<[u8; 16], Fault> {
         self.make_room()?;
         for record in records {
             self.note(record);
         }
-        self.write_batch()
+        let current = self.current.as_mut().expect("there is a segment after start");
+        current.write(&mut self.buffer)
     }
 
     /// Keeps what the next segment will have to start with.
@@ -357,10 +397,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Seals, writes and flushes what stands in the buffer.
-    fn write_batch(&mut self) -> Result<(), Fault> {
+    /// Flushes what was written last from the buffer.
+    fn settle(&mut self, tag: [u8; 16]) -> Result<(), Fault> {
         let current = self.current.as_mut().expect("there is a segment after start");
-        let tag = current.write(&mut self.buffer)?;
         let begun = Instant::now();
         let flushed = current.file.flush();
         #[cfg(planted)]
@@ -457,7 +496,7 @@ impl Writer {
 
     /// Zeroes a file for the next segment beside the writing, so that no commit waits for it.
     fn start_spare(&mut self) {
-        if self.spare.is_some() || !self.free.is_empty() {
+        if self.spare.is_some() || !self.free.is_empty() || world::simulation().is_some() {
             return;
         }
         let number = self.segments.back().map_or(0, |(number, _)| *number) + 1;

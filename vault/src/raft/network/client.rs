@@ -29,6 +29,7 @@ use crate::raft::codec::{self, CodecError};
 use crate::raft::machine::SnapshotFile;
 use crate::raft::types::{Member, Snapshot, Types, Vote};
 use crate::tls::{Dialer, Lane};
+use crate::world;
 
 /// How long one waits who could not be reached, before the log is offered again.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -310,9 +311,8 @@ fn pieces(
     let head = v1::RaftSnapshotPiece { piece: Some(Piece::Head(head)) };
     let body = futures_util::stream::once(async move {
         // A file that went meanwhile gives a snapshot that the other side finds incomplete.
-        tokio::task::spawn_blocking(move || file.folder.read(&file.name).unwrap_or_default())
-            .await
-            .unwrap_or_default()
+        let read = world::blocking(move || file.folder.read(&file.name));
+        read.await.flatten().unwrap_or_default()
     });
     let body = body.flat_map(|bytes| {
         let pieces: Vec<_> = bytes

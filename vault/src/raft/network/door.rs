@@ -33,6 +33,7 @@ use crate::peer::Proven;
 use crate::raft::codec::{self, CodecError};
 use crate::raft::machine::{DRAFT_SUFFIX, Draft, Machine, SnapshotFile, View, read_view};
 use crate::raft::types::{Proposal, Snapshot, Types, log_id};
+use crate::world;
 
 /// Appends of one stream that wait for Raft; the sender waits beyond.
 const APPENDS_WAITING: usize = 16;
@@ -307,8 +308,8 @@ impl Incoming {
                 return Err(Status::resource_exhausted("the snapshot is larger than any may be"));
             }
             let (file, at) = (Arc::clone(&file), length);
-            let written = tokio::task::spawn_blocking(move || file.write_at(at, &bytes)).await;
-            written.map_err(std::io::Error::other).flatten().map_err(failed)?;
+            let written = world::blocking(move || file.write_at(at, &bytes)).await;
+            written.flatten().map_err(failed)?;
             length = next;
         }
         Ok(())
