@@ -329,6 +329,22 @@ impl Folder for FaultyDisk {
             .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
+    fn length(&self, name: &str) -> io::Result<u64> {
+        let state = self.state();
+        let length = state.live.get(&self.whole(name)).map(<[u8]>::len);
+        Ok(u64::try_from(length.ok_or(io::ErrorKind::NotFound)?).unwrap())
+    }
+
+    fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let state = self.state();
+        let bytes = state.live.get(&self.whole(name)).ok_or(io::ErrorKind::NotFound)?;
+        let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..));
+        let rest = rest.unwrap_or_default();
+        let count = rest.len().min(into.len());
+        into[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+
     fn create(&self, name: &str) -> io::Result<Arc<dyn StoredFile>> {
         let mut state = self.state();
         state.attempt(Call::Create)?;

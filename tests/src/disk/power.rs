@@ -105,6 +105,12 @@ impl Outage {
         image
     }
 
+    /// One thing that an outage here may leave.
+    pub fn any_image(&self, chance: &mut Chance) -> Image {
+        let fates: Vec<_> = self.pending.iter().map(|_| any_fate(chance)).collect();
+        self.image(&fates)
+    }
+
     /// What an outage here may leave: every subset where there are few, `random` more beyond, and the last
     /// write torn in every way that a disk tears.
     pub fn images(&self, chance: &mut Chance, random: usize) -> Vec<Image> {

@@ -40,6 +40,7 @@ const TWICE: &[(&str, &str)] = &[
     ("poly1305", "age is built with the generation of ciphers before ours"),
     ("rand", "the older one is of a build script below openraft"),
     ("rand_core", "one for each version of rand, one for imbl"),
+    ("r-efi", "comes with getrandom; nothing of it is built on Linux"),
     (
         "sha2",
         "age hashes with the older one; what embeds its messages, at build time, with the newer one",

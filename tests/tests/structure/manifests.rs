@@ -12,12 +12,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("fusefs", &["vault-core", "vault-memory"]),
     ("vault", &["proto", "pki", "vault-core", "vault-memory", "fusefs"]),
     ("ctl", &["proto", "pki", "vault-core", "vault-memory"]),
-    ("tests", &["proto", "pki", "vault-core", "vault-memory", "fusefs", "vault", "ctl"]),
+    ("tests", &["proto", "pki", "vault-core", "vault-memory", "fusefs", "vault", "ctl", "fate"]),
+    ("tests/fate", &[]),
 ];
 
 /// Our packages, by the names that they are imported by.
 const OURS: &[&str] =
-    &["proto", "pki", "vault-core", "vault-memory", "fusefs", "vault", "ctl", "tests"];
+    &["proto", "pki", "vault-core", "vault-memory", "fusefs", "vault", "ctl", "tests", "fate"];
 
 /// The two packages that do no I/O, read no clock and draw no randomness.
 const PURE: &[&str] = &["pki", "vault/core"];
