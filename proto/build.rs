@@ -30,8 +30,9 @@ fn main() {
     std::fs::write(Path::new(&out).join("shapes.rs"), shapes(&set)).expect("it can be written");
     tonic_prost_build::configure()
         .btree_map(".")
-        // Sealed text is shared on its way into the log, not copied.
+        // Sealed text is shared on its way into the log and out of another manager's message, not copied.
         .bytes(".coffer.stored.v1.Sealed.text")
+        .bytes(".coffer.v1.RaftEntry.payload")
         .codec_path("crate::codec::MessageCodec")
         .compile_fds(set)
         .expect("code is generated from a checked descriptor");

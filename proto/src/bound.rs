@@ -2,6 +2,7 @@
 //! the message. One of 4 MiB may hold two million empty elements, each of which becomes a struct of hundreds
 //! of bytes: so the elements are counted before prost makes any.
 
+use prost::bytes::Buf;
 use prost::{DecodeError, Message};
 
 /// What a call may take.
@@ -88,9 +89,13 @@ impl std::error::Error for BoundError {
     }
 }
 
-/// Reads a stored message, if it takes no more than `STORED_MEMORY_BYTES_MAX`.
-pub fn decode_stored<M: Message + Bounded + Default>(bytes: &[u8]) -> Result<M, BoundError> {
-    bound::<M>(bytes, STORED_MEMORY_BYTES_MAX)?;
+/// Reads a stored message in one piece, if it takes no more than `STORED_MEMORY_BYTES_MAX`. Out of shared
+/// bytes, texts are shared, too.
+pub fn decode_stored<M: Message + Bounded + Default>(bytes: impl Buf) -> Result<M, BoundError> {
+    if bytes.chunk().len() < bytes.remaining() {
+        return Err(BoundError::Malformed);
+    }
+    bound::<M>(bytes.chunk(), STORED_MEMORY_BYTES_MAX)?;
     M::decode(bytes).map_err(BoundError::Protobuf)
 }
 

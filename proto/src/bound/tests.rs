@@ -32,7 +32,7 @@ fn messages_of_a_million_parts_are_refused() {
         ("numbers", field(3, &field(1, &many(b"\x08\x01")))),
         ("reports in parts", field(2, &many(&field(16, &field(2, b""))))),
     ] {
-        let refused = decode_stored::<stored::Entry>(&message).unwrap_err();
+        let refused = decode_stored::<stored::Entry>(&message[..]).unwrap_err();
         let is_bound = matches!(refused, BoundError::TooMuch(STORED_MEMORY_BYTES_MAX));
         assert!(is_bound, "{what}: {refused:?}");
     }
@@ -47,7 +47,7 @@ fn large_messages_of_few_parts_are_read() {
     let value = stored::Value { versions: vec![version; 100], ..stored::Value::default() };
     let record = stored::snapshot_record::Record::Value(value);
     let record = stored::SnapshotRecord { record: Some(record) }.encode_to_vec();
-    let read = decode_stored::<stored::SnapshotRecord>(&record).unwrap();
+    let read = decode_stored::<stored::SnapshotRecord>(&record[..]).unwrap();
     assert_eq!(read.encoded_len(), record.len());
 }
 

@@ -93,12 +93,17 @@ pub fn release_free_memory() {
     };
 }
 
-/// How the C library's allocator is to keep memory: few heaps, so that little lies idle in each of them, and
-/// large blocks on their own, so that they go back to the kernel when they are freed. Called before the
-/// first thread starts.
+/// How the C library's allocator is to keep memory: few heaps, so that little lies idle in each of them; the
+/// largest blocks on their own, so that they go back to the kernel when they are freed; and what holds one
+/// value kept for the next one, for a page that is fetched anew costs more than the copy into it. Called
+/// before the first thread starts.
 pub fn keep_little_memory() {
     #[cfg(target_env = "gnu")]
-    for (option, value) in [(libc::M_ARENA_MAX, HEAPS_MAX), (libc::M_MMAP_THRESHOLD, LARGE_BYTES)] {
+    for (option, value) in [
+        (libc::M_ARENA_MAX, HEAPS_MAX),
+        (libc::M_MMAP_THRESHOLD, LARGE_BYTES),
+        (libc::M_TRIM_THRESHOLD, IDLE_BYTES),
+    ] {
         // SAFETY: takes two numbers and changes how later blocks are found, no block that is in use.
         unsafe { libc::mallopt(option, value) };
     }
@@ -109,7 +114,10 @@ pub fn keep_little_memory() {
 const HEAPS_MAX: libc::c_int = 4;
 /// A block from this size on is a map of its own.
 #[cfg(target_env = "gnu")]
-const LARGE_BYTES: libc::c_int = 256 << 10;
+const LARGE_BYTES: libc::c_int = 2 << 20;
+/// Free bytes at the end of a heap that are kept.
+#[cfg(target_env = "gnu")]
+const IDLE_BYTES: libc::c_int = 16 << 20;
 
 /// Sends a signal, real-time ones included, to the process behind `pidfd`.
 pub fn signal_process(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use prost::Message;
+use prost::bytes::Buf;
 use proto::bound::{self, BoundError};
 use proto::stored;
 use vault_core::feature::Level;
@@ -111,12 +112,12 @@ pub(super) fn encode_payload(payload: &Payload) -> Vec<u8> {
 }
 
 /// Reads an entry's payload.
-pub(super) fn decode_payload(bytes: &[u8]) -> Result<Payload, CodecError> {
+pub(super) fn decode_payload(bytes: impl Buf) -> Result<Payload, CodecError> {
     decode_payload_up_to(Level::KNOWN, bytes)
 }
 
 /// The same, of a program that knows this level.
-fn decode_payload_up_to(known: Level, bytes: &[u8]) -> Result<Payload, CodecError> {
+fn decode_payload_up_to(known: Level, bytes: impl Buf) -> Result<Payload, CodecError> {
     let entry: stored::Entry = bound::decode_stored(bytes)?;
     Ok(match entry.payload.ok_or(CodecError::UnknownAction)? {
         stored::entry::Payload::Blank(_) => Payload::Blank,

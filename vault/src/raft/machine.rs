@@ -390,7 +390,14 @@ pub(super) fn push_records(
         membership: Some(codec::membership_to(view.membership.membership())),
         ..codec::start_of(&view.state)
     };
-    let mut push = |record| take(&stored::SnapshotRecord { record: Some(record) }.encode_to_vec());
+    // One buffer for all: a new one for each large value costs more than the value's copy.
+    let mut encoded = Vec::new();
+    let mut push = |record| {
+        encoded.clear();
+        let record = stored::SnapshotRecord { record: Some(record) };
+        record.encode(&mut encoded).expect("a vector grows");
+        take(&encoded)
+    };
     push(Record::Start(start))?;
     let mut records = 0;
     let all = codec::records_of(&view.state);

@@ -262,7 +262,7 @@ fn every_payload_reads_as_it_was_written_and_is_written_as_it_always_was() {
     let own = [("blank", Payload::Blank), ("membership", Payload::Membership(membership))];
     for (name, payload) in commands.chain(own) {
         let bytes = encode_payload(&payload);
-        assert_eq!(decode_payload(&bytes).unwrap(), payload, "{name}");
+        assert_eq!(decode_payload(&bytes[..]).unwrap(), payload, "{name}");
         assert_golden(&format!("entry-{name}"), &bytes);
     }
 }
@@ -287,20 +287,20 @@ fn newer(level: u32, action: Action) -> Vec<u8> {
 #[test]
 fn a_command_of_a_newer_level_stops_and_says_what_is_needed() {
     let bytes = newer(2, Action::UseEpoch(Epoch(2).into()));
-    let said = decode_payload(&bytes).unwrap_err().to_string();
+    let said = decode_payload(&bytes[..]).unwrap_err().to_string();
     assert!(said.contains("feature level 2;") && said.contains("knows 1"), "{said}");
-    let next = decode_payload_up_to(Level(2), &bytes).unwrap();
+    let next = decode_payload_up_to(Level(2), &bytes[..]).unwrap();
     assert_eq!(next, payload(Action::UseEpoch(Epoch(2).into())), "a program that knows it goes on");
-    decode_payload(&newer(1, Action::UseEpoch(Epoch(2).into()))).unwrap();
+    decode_payload(&newer(1, Action::UseEpoch(Epoch(2).into()))[..]).unwrap();
 }
 
 #[test]
 fn a_step_up_that_a_program_cannot_follow_stops_it_and_names_the_version() {
     let raise = Action::RaiseLevel(RaiseLevel { level: Level(2), version: "0.9.0".into() });
     let bytes = encode_payload(&payload(raise.clone()));
-    let said = decode_payload(&bytes).unwrap_err().to_string();
+    let said = decode_payload(&bytes[..]).unwrap_err().to_string();
     assert!(said.contains("feature level 2 of cofferd 0.9.0"), "{said}");
-    assert_eq!(decode_payload_up_to(Level(2), &bytes).unwrap(), payload(raise));
+    assert_eq!(decode_payload_up_to(Level(2), &bytes[..]).unwrap(), payload(raise));
 }
 
 #[test]
@@ -329,7 +329,7 @@ fn bytes_out_of_range_are_refused_and_never_a_panic() {
                 altered[at] ^= flip;
                 // Most flips change a text or a number into another lawful one; the seal around the
                 // log is what refuses them. Here it must only never panic.
-                drop(decode_payload(&altered));
+                drop(decode_payload(&altered[..]));
             }
             drop(decode_payload(&bytes[..at]));
         }
@@ -491,7 +491,7 @@ fn an_entry_or_a_record_of_a_million_parts_is_refused() {
         [field, bytes.to_vec()].concat()
     };
     let many = |number: u8| field(number, b"").repeat(2 << 20);
-    let refused = decode_payload(&field(2, &field(11, &many(2)))).unwrap_err();
+    let refused = decode_payload(&field(2, &field(11, &many(2)))[..]).unwrap_err();
     assert!(matches!(refused, CodecError::Bound(BoundError::TooMuch(_))), "{refused}");
     let refused = record_of(&field(4, &many(5))).unwrap_err();
     assert!(matches!(refused, CodecError::Bound(BoundError::TooMuch(_))), "{refused}");

@@ -68,7 +68,7 @@ pub(super) fn granted_from(
 pub(super) fn append_to(request: &AppendEntriesRequest<Types>) -> v1::RaftAppendRequest {
     let entry = |entry: &Entry| v1::RaftEntry {
         id: Some(id_to(&entry.log_id)),
-        payload: encode_payload(&entry.payload),
+        payload: encode_payload(&entry.payload).into(),
     };
     v1::RaftAppendRequest {
         vote: Some(vote_to(&request.vote)),
@@ -91,7 +91,7 @@ pub(super) fn append_from(
             return Err(CodecError::Range { field: "log ID" });
         }
         next = next.saturating_add(1);
-        entries.push(Entry::new(id, decode_payload(&entry.payload)?));
+        entries.push(Entry::new(id, decode_payload(entry.payload)?));
     }
     Ok(AppendEntriesRequest {
         vote: vote_from(request.vote)?,
