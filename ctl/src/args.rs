@@ -20,6 +20,7 @@ use crate::host;
 pub(crate) use backup::BackupCommand;
 pub(crate) use backup::BackupKeyArgs;
 pub(crate) use backup::SaveBackupArgs;
+pub(crate) use backup::UpdateSwarmArgs;
 pub(crate) use stream::AuditCommand;
 pub(crate) use stream::EventsArgs;
 pub(crate) use stream::TailArgs;
@@ -132,13 +133,9 @@ pub(crate) enum SwarmCommand {
     },
     /// Change what holds for the whole swarm
     #[command(arg_required_else_help = true)]
-    #[command(after_help = "Example:\n  coffer swarm update --autolock=true")]
-    Update {
-        /// Lock managers: after a restart each needs the unlock key
-        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
-        #[arg(default_missing_value = "true")]
-        autolock: Option<bool>,
-    },
+    #[command(after_help = "Examples:\n  coffer swarm update --autolock=true\n  \
+                      coffer swarm update --backup-every 6h --backup-recipient age1... --backup-dir /var/backups/coffer")]
+    Update(UpdateSwarmArgs),
     /// Show the key that managers are unlocked with
     #[command(after_help = "Example:\n  coffer swarm unlock-key --rotate")]
     UnlockKey {

@@ -60,7 +60,7 @@ async fn swarm_command(host: &Host, command: SwarmCommand) -> Result<(), Failure
         SwarmCommand::JoinToken { quiet, rotate, role } => {
             swarm::join_token(host, &role, rotate, quiet).await
         }
-        SwarmCommand::Update { autolock } => lock::update(host, autolock).await,
+        SwarmCommand::Update(args) => swarm::update(host, args).await,
         SwarmCommand::UnlockKey { quiet, rotate } => lock::unlock_key(host, rotate, quiet).await,
         SwarmCommand::Unlock => lock::unlock(host).await,
         SwarmCommand::RotateKeys { detach } => keys::rotate(host, detach).await,

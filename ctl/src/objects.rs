@@ -86,6 +86,25 @@ pub(crate) struct Status {
     /// 0 while it answers.
     pub(crate) disk_hangs_ms: u64,
     pub(crate) level: u32,
+    pub(crate) backups: Backups,
+}
+
+/// Scheduled backups. Times are nanoseconds since 1970, and 0 for never.
+#[derive(Default)]
+pub(crate) struct Backups {
+    /// 0 while there are none.
+    pub(crate) every_secs: u64,
+    pub(crate) keep: u32,
+    pub(crate) dir: String,
+    pub(crate) recipients: u32,
+    pub(crate) verified_at: i64,
+    pub(crate) verified_node_id: String,
+    pub(crate) verified_index: u64,
+    pub(crate) verified_bytes: u64,
+    pub(crate) failed_at: i64,
+    pub(crate) failed_node_id: String,
+    pub(crate) failure: String,
+    pub(crate) failed_in_a_row: u32,
 }
 
 /// One manager in it.

@@ -251,3 +251,6 @@ fn what_is_asked_for_wrongly_saves_nothing() {
     assert!(run.stderr.contains("not a swarm manager"), "{run:?}");
     daemon.end();
 }
+
+#[path = "backup/scheduled.rs"]
+mod scheduled;

@@ -4,10 +4,12 @@
 mod contents;
 mod format;
 mod lock;
+mod schedule;
 
 pub use contents::{Contents, OpenError, SaveError, open, read_header, save, write};
 pub use format::{FormatError, Header};
 pub use lock::{Key, KeyError, Lock, LockError, UnlockError};
+pub(crate) use schedule::keep_backups;
 
 #[cfg(test)]
 mod tests;

@@ -232,6 +232,7 @@ impl Daemon {
         tokio::spawn(duty::keep_duties(Arc::clone(&manager)));
         tokio::spawn(lock::keep_lock(Arc::clone(&manager)));
         tokio::spawn(roster::keep_roster(Arc::clone(&manager)));
+        tokio::spawn(crate::backup::keep_backups(Arc::clone(&manager)));
         tokio::spawn(clocks::keep_clocks(Arc::clone(&manager)));
         tokio::spawn(roster::announce(Arc::clone(&manager), own_place(String::new())));
         let stop = watch::Sender::new(false);

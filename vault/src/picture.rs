@@ -43,6 +43,7 @@ impl Picture {
             memory_used: state.memory_bytes(),
             memory_budget: manager.memory_budget(),
             is_rotating: state.oldest_epoch() != state.wanted_epoch(),
+            backups: state.cluster().map(|cluster| cluster.backups.clone()).unwrap_or_default(),
         };
         Self { view, standing, managers, facts }
     }
@@ -66,6 +67,7 @@ fn managers(manager: &Manager, view: &View, standing: &Standing) -> Vec<Seen> {
                 silent_ms: if is_own { Some(0) } else { member.silent_millis },
                 certificate_end_secs: record.map_or(0, |node| node.certificate_end_secs),
                 clock: if is_own { Some(Difference::default()) } else { clock },
+                node: NodeId::parse(&member.node_id).ok(),
             },
         }
     });

@@ -85,3 +85,81 @@ pub(crate) struct SaveBackupArgs {
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 }
+
+/// What holds for the whole swarm from now on; what is not named stays.
+#[derive(Debug, Args)]
+pub(crate) struct UpdateSwarmArgs {
+    /// Lock managers: after a restart each needs the unlock key
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true")]
+    pub(crate) autolock: Option<bool>,
+    /// Have a backup made so often (30m, 6h, 1d); 0 for none. Root alone
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) backup_every: Option<u64>,
+    /// How many of them are kept
+    #[arg(long, value_name = "N")]
+    pub(crate) backup_keep: Option<u32>,
+    /// Whom they are sealed for: a public key of age. May be given more than once, and replaces those of before
+    #[arg(long, value_name = "AGE1...")]
+    pub(crate) backup_recipient: Vec<String>,
+    /// Where each manager puts those that it makes: an absolute path
+    #[arg(long, value_name = "DIR")]
+    pub(crate) backup_dir: Option<String>,
+}
+
+impl UpdateSwarmArgs {
+    /// Whether anything is said of backups.
+    pub(crate) fn is_about_backups(&self) -> bool {
+        let Self { autolock: _, backup_every, backup_keep, backup_recipient, backup_dir } = self;
+        let is_named = backup_every.is_some() || backup_keep.is_some() || backup_dir.is_some();
+        is_named || !backup_recipient.is_empty()
+    }
+}
+
+/// A time that does not read.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a number and its unit: 90s, 30m, 6h or 1d; or 0")]
+pub(crate) struct TimeError;
+
+/// Seconds of `6h`.
+fn parse_time(text: &str) -> Result<u64, TimeError> {
+    if text == "0" {
+        return Ok(0);
+    }
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or(TimeError)?;
+    let secs = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(TimeError),
+    };
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+    let number = number.parse::<u64>().ok().filter(|_| is_number);
+    number.and_then(|number| number.checked_mul(secs)).ok_or(TimeError)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_number_and_its_unit() {
+        for (text, expected) in [
+            ("0", Ok(0)),
+            ("90s", Ok(90)),
+            ("30m", Ok(1_800)),
+            ("6h", Ok(21_600)),
+            ("1d", Ok(86_400)),
+            ("6", Err(TimeError)),
+            ("h", Err(TimeError)),
+            ("", Err(TimeError)),
+            ("-6h", Err(TimeError)),
+            ("+6h", Err(TimeError)),
+            ("6\u{e9}", Err(TimeError)),
+            ("99999999999999999999d", Err(TimeError)),
+        ] {
+            assert_eq!(parse_time(text), expected, "{text:?}");
+        }
+    }
+}

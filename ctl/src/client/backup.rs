@@ -20,6 +20,7 @@ use super::Answers;
 use super::CallError;
 use super::Client;
 use super::not_understood;
+use crate::args::UpdateSwarmArgs;
 use crate::codec::Wipe;
 use crate::codec::Wiped;
 use crate::codec::WipingCodec;
@@ -88,6 +89,19 @@ impl Iterator for Pieces {
 }
 
 impl Client {
+    /// Has backups made regularly; what is not named stays as it is.
+    pub(crate) async fn schedule_backups(&self, args: UpdateSwarmArgs) -> Result<(), CallError> {
+        let request = v1::ScheduleBackupsRequest {
+            every_secs: args.backup_every,
+            keep: args.backup_keep,
+            recipients: args.backup_recipient,
+            dir: args.backup_dir,
+        };
+        let mut backups = v1::backup_client::BackupClient::new(self.channel.clone());
+        self.ask(backups.schedule(request)).await?;
+        Ok(())
+    }
+
     /// Has a backup sealed; its header first, then its bytes.
     pub(crate) async fn save_backup(
         &self,

@@ -9,6 +9,7 @@ use super::Client;
 use super::convert;
 use super::filled;
 use crate::limits::JOIN_DEADLINE;
+use crate::objects::Backups;
 use crate::objects::Initialized;
 use crate::objects::JoinTokens;
 use crate::objects::Joined;
@@ -159,6 +160,24 @@ impl Client {
             disk_reserve: wire.disk_reserve,
             disk_hangs_ms: wire.disk_hangs_ms,
             level: wire.level,
+            backups: backups(wire.backups.unwrap_or_default()),
         })
+    }
+}
+
+fn backups(wire: v1::BackupState) -> Backups {
+    Backups {
+        every_secs: wire.every_secs,
+        keep: wire.keep,
+        dir: wire.dir,
+        recipients: wire.recipients,
+        verified_at: wire.verified_at,
+        verified_node_id: wire.verified_node_id,
+        verified_index: wire.verified_index,
+        verified_bytes: wire.verified_bytes,
+        failed_at: wire.failed_at,
+        failed_node_id: wire.failed_node_id,
+        failure: wire.failure,
+        failed_in_a_row: wire.failed_in_a_row,
     }
 }

@@ -27,8 +27,6 @@ pub(crate) enum LockError {
     NoKey,
     #[error("invalid key string")]
     Text,
-    #[error("nothing is to be changed: give --autolock=true or --autolock=false")]
-    NoChange,
 }
 
 /// What is said of the unlock key.
@@ -41,12 +39,9 @@ pub(crate) fn unlock_text(key: &str) -> String {
     )
 }
 
-/// Changes what holds for the whole cluster.
-pub(crate) async fn update(host: &Host, autolock: Option<bool>) -> Result<(), Failure> {
-    let autolock = autolock.ok_or(LockError::NoChange)?;
-    let client = Client::connect(host).await?;
+/// Turns autolock on or off, and says what that means.
+pub(crate) async fn set(client: &Client, autolock: bool) -> Result<(), Failure> {
     let key = client.set_autolock(autolock).await?;
-    out::line("Swarm updated.")?;
     if let Some(key) = &key {
         // Before anything is locked: without the key a locked disk is lost.
         out::line(unlock_text(key))?;

@@ -6,6 +6,7 @@ use crate::client::Client;
 use crate::clock;
 use crate::exit::Failure;
 use crate::host::Host;
+use crate::objects::Backups;
 use crate::objects::ManagerState;
 use crate::objects::Status;
 use crate::out;
@@ -56,13 +57,21 @@ fn document(status: &Status) -> String {
         .map(|one| json!({ "Text": one.text, "Cure": one.cure, "Urgent": one.is_urgent }))
         .collect();
     let healthy = !status.is_locked && !status.warnings.iter().any(|warning| warning.is_urgent);
+    let one = &status.backups;
+    let backups = json!({
+        "EverySecs": one.every_secs, "Keep": one.keep, "Dir": one.dir, "Recipients": one.recipients,
+        "LastVerifiedAt": one.verified_at, "LastVerifiedNodeID": one.verified_node_id,
+        "LastVerifiedIndex": one.verified_index, "LastVerifiedBytes": one.verified_bytes,
+        "FailedAt": one.failed_at, "FailedNodeID": one.failed_node_id, "Failure": one.failure,
+        "FailedInARow": one.failed_in_a_row,
+    });
     let whole = json!({
         "Healthy": healthy, "ClusterID": status.cluster_id, "NodeID": status.node_id,
         "Version": status.version, "Term": status.term, "LeaderID": status.leader_id,
         "AppliedIndex": status.applied, "LastIndex": status.last,
         "SnapshotIndex": status.snapshot, "Managers": managers, "Warnings": warnings,
         "DiskFree": status.disk_free, "DiskReserve": status.disk_reserve,
-        "DiskHangsMs": status.disk_hangs_ms, "FeatureLevel": status.level, "MemoryUsed": status.memory_used,
+        "DiskHangsMs": status.disk_hangs_ms, "Backups": backups, "FeatureLevel": status.level, "MemoryUsed": status.memory_used,
         "MemoryBudget": status.memory_budget, "CertificateEnd": status.certificate_end,
         "RootEnd": status.root_end, "KeyEpoch": status.key_epoch, "Secrets": status.secrets,
         "Locked": status.is_locked, "Autolock": status.has_autolock, "Configs": status.configs, "Services": status.services, "Nodes": status.nodes,
@@ -101,6 +110,7 @@ fn screen(status: &Status, now: u64) -> String {
             days(status.root_end, now),
         ),
     ];
+    parts.insert(2, format!("Backups   {}\n", backups_text(&status.backups, now)));
     if status.has_autolock {
         parts.insert(2, "Autolock  on: a restarted manager needs the unlock key\n".to_owned());
     }
@@ -117,6 +127,32 @@ fn screen(status: &Status, now: u64) -> String {
         parts.push(format!("\n{mark} {}\n   {}\n", warning.text, warning.cure));
     }
     parts.concat()
+}
+
+/// How often, where, and how old the newest is.
+fn backups_text(backups: &Backups, now: u64) -> String {
+    let plan = match backups.every_secs {
+        0 => "none by themselves: coffer swarm update --backup-every, or coffer backup save"
+            .to_owned(),
+        secs => format!("every {} to {}, {} kept", span(secs), backups.dir, backups.keep),
+    };
+    let at = u64::try_from(backups.verified_at / 1_000_000_000).unwrap_or_default();
+    match at {
+        0 if backups.every_secs == 0 => plan,
+        0 => format!("{plan}; none verified yet"),
+        at => format!(
+            "{plan}; last verified {} ago, of index {}",
+            span(now.saturating_sub(at)),
+            backups.verified_index
+        ),
+    }
+}
+
+/// A time in the largest unit that it fills twice.
+fn span(secs: u64) -> String {
+    let units = [(86_400, "days"), (3_600, "hours"), (60, "minutes")];
+    let unit = units.iter().find(|(size, _)| secs >= 2 * size);
+    unit.map_or_else(|| format!("{secs} seconds"), |(size, name)| format!("{} {name}", secs / size))
 }
 
 fn row(one: &ManagerState, status: &Status, now: u64) -> Vec<String> {
@@ -204,6 +240,7 @@ mod tests {
             disk_reserve: 1 << 20,
             disk_hangs_ms: 0,
             level: 1,
+            backups: Backups::default(),
         }
     }
 
@@ -234,6 +271,19 @@ mod tests {
         assert!(document(&status).contains("\"Healthy\":false"));
         status.is_locked = false;
         assert!(screen(&status, 0).contains("Autolock  on"));
+    }
+
+    #[test]
+    fn the_age_of_the_last_verified_backup_is_shown() {
+        let mut status = status(vec![]);
+        assert!(screen(&status, 0).contains("Backups   none by themselves"));
+        (status.backups.every_secs, status.backups.dir) = (21_600, "/b".to_owned());
+        assert!(
+            screen(&status, 0).contains("Backups   every 6 hours to /b, 0 kept; none verified")
+        );
+        status.backups.verified_at = 1_000_000_000_000;
+        assert!(screen(&status, 1_180).contains("last verified 3 minutes ago"));
+        assert!(document(&status).contains("\"LastVerifiedAt\":1000000000000"));
     }
 
     #[test]

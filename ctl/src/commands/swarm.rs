@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::io::Read;
 
 use crate::args::JoinArgs;
+use crate::args::UpdateSwarmArgs;
 use crate::client::Client;
 use crate::commands::lock;
 use crate::commands::lock::unlock_text;
@@ -30,6 +31,8 @@ pub(crate) enum SwarmError {
         "forcing a new cluster asks first, and standard input is not a terminal; give -y (--yes) if it is meant"
     )]
     NobodyToAsk,
+    #[error("nothing is to be changed: see coffer swarm update --help")]
+    NoChange,
     #[error("invalid availability {0}: active, pause and drain are known")]
     Availability(String),
 }
@@ -158,6 +161,23 @@ pub(crate) async fn join_token(
         out::line(format_args!("Successfully rotated {role} join token.\n"))?;
     }
     Ok(out::line(join_text(role, token, &tokens.address))?)
+}
+
+/// Changes what holds for the whole cluster. Backups first: what they ask for may be refused.
+pub(crate) async fn update(host: &Host, args: UpdateSwarmArgs) -> Result<(), Failure> {
+    if args.autolock.is_none() && !args.is_about_backups() {
+        return Err(SwarmError::NoChange.into());
+    }
+    let client = Client::connect(host).await?;
+    let autolock = args.autolock;
+    if args.is_about_backups() {
+        client.schedule_backups(args).await?;
+    }
+    out::line("Swarm updated.")?;
+    match autolock {
+        Some(autolock) => lock::set(&client, autolock).await,
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -51,6 +51,7 @@ pub enum Call {
     BackupInspect,
     BackupVerify,
     BackupRestore,
+    BackupSchedule,
     RaftVote,
     RaftHeartbeat,
     RaftAppend,
@@ -147,6 +148,7 @@ pub const CALLS: &[(Call, u16, &str, Who)] = &[
     (Call::BackupInspect, 101, "/coffer.v1.Backup/Inspect", Who::Operators),
     (Call::BackupVerify, 102, "/coffer.v1.Backup/Verify", Who::Operators),
     (Call::BackupRestore, 103, "/coffer.v1.Backup/Restore", Who::Root),
+    (Call::BackupSchedule, 104, "/coffer.v1.Backup/Schedule", Who::Root),
     (Call::RaftVote, 200, "/coffer.v1.Raft/Vote", Who::Managers),
     (Call::RaftHeartbeat, 201, "/coffer.v1.Raft/Heartbeat", Who::Managers),
     (Call::RaftAppend, 202, "/coffer.v1.Raft/Append", Who::Managers),
@@ -235,12 +237,12 @@ mod tests {
     }
 
     #[test]
-    fn root_alone_saves_and_restores_the_whole_cluster() {
+    fn root_alone_saves_and_restores_the_whole_cluster_and_says_who_else_may_read_it() {
         let refused = CALLS.iter().filter(|(call, _, _, who)| {
             *who != Who::Managers && may(Caller::Root, *call) && !may(Caller::Operator, *call)
         });
         let refused: Vec<_> = refused.map(|(call, ..)| *call).collect();
-        assert_eq!(refused, [Call::BackupSave, Call::BackupRestore]);
+        assert_eq!(refused, [Call::BackupSave, Call::BackupRestore, Call::BackupSchedule]);
     }
 
     #[test]

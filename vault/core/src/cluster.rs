@@ -1,5 +1,6 @@
 //! The cluster itself: its identity, its root certificate, its join tokens' secrets and its unlock key, sealed.
 
+use crate::backups::Backups;
 use crate::feature::Level;
 use crate::id::{ClusterId, ObjectId};
 use crate::seal::{Kind, Place, Sealed};
@@ -23,6 +24,8 @@ pub struct Cluster {
     pub unlock_key: Option<Sealed>,
     /// Counts every change of it, so that each manager sees whether it has followed.
     pub lock_version: u32,
+    /// Backups that are made by themselves.
+    pub backups: Backups,
 }
 
 impl Cluster {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::backups;
 use crate::cluster::Cluster;
 use crate::event::Event;
 use crate::feature::Level;
@@ -93,6 +94,8 @@ pub enum Action {
     SetAutolock(Option<Sealed>),
     /// The unlock key is another one from now on. Refused while autolock is off.
     RotateUnlockKey(Sealed),
+    /// A step of scheduled backups.
+    Backup(backups::Step),
 }
 
 impl Action {
@@ -124,7 +127,8 @@ impl Action {
             | Self::RaiseLevel(_)
             | Self::RotateToken(..)
             | Self::SetAutolock(_)
-            | Self::RotateUnlockKey(_) => Vec::new(),
+            | Self::RotateUnlockKey(_)
+            | Self::Backup(_) => Vec::new(),
         }
     }
 }

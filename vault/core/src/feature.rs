@@ -59,6 +59,7 @@ pub fn since(action: &Action) -> Level {
         | Action::RotateToken(..)
         | Action::SetAutolock(_)
         | Action::RotateUnlockKey(_)
+        | Action::Backup(_)
         | Action::WantEpochAfter(_)
         | Action::UseEpoch(_)
         | Action::DropEpochsBefore(_)

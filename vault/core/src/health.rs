@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::backups::Backups;
 use crate::clocks::{Difference, against_most};
+use crate::id::NodeId;
 use crate::limits::{
     CAUGHT_UP_ENTRIES, CERTIFICATE_WARN_SECS, CLOCK_BAD_NS, CLOCK_WARN_NS, MANAGER_SILENT_MS,
     ROOT_WARN_SECS,
 };
+use crate::time::Timestamp;
 
 /// One manager, as far as the one that is asked knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +23,7 @@ pub struct ManagerFacts {
     pub certificate_end_secs: u64,
     /// Its clock against that of the one that is asked; none while it is not known.
     pub clock: Option<Difference>,
+    pub node: Option<NodeId>,
 }
 
 /// How a cluster stands.
@@ -36,6 +40,8 @@ pub struct Facts {
     pub memory_budget: u64,
     /// Values that wait to be sealed under the newest data key.
     pub is_rotating: bool,
+    /// Scheduled backups.
+    pub backups: Backups,
 }
 
 /// Something to look at.
@@ -54,6 +60,7 @@ pub fn warnings(facts: &Facts) -> Vec<Warning> {
     resources(facts, &mut all);
     certificates(facts, &mut all);
     clocks(facts, &mut all);
+    backups(facts, &mut all);
     all.sort_by_key(|warning| !warning.is_urgent);
     all
 }
@@ -160,6 +167,29 @@ fn certificates(facts: &Facts, all: &mut Vec<Warning>) {
     }
 }
 
+fn backups(facts: &Facts, all: &mut Vec<Warning>) {
+    let now = Timestamp::from_nanos(facts.now_secs.saturating_mul(1_000_000_000));
+    let host = |id: NodeId| {
+        let known = facts.managers.iter().find(|one| one.node == Some(id));
+        known.map_or_else(|| id.to_string(), |one| one.hostname.clone())
+    };
+    if let Some(late) = facts.backups.late_secs(now) {
+        all.push(warning(
+            true,
+            format!("the next backup is {} minutes late", late.div_euclid(60)),
+            "see what coffer status says of the last failure; meanwhile: coffer backup save",
+        ));
+    }
+    if let Some(failed) = &facts.backups.failed {
+        let (host, reason) = (host(failed.node), &failed.reason);
+        all.push(warning(
+            false,
+            format!("the last backup failed on {host} ({} in a row): {reason}", failed.in_a_row),
+            format!("look at the backups' directory on {host}; it is tried again by itself"),
+        ));
+    }
+}
+
 fn clocks(facts: &Facts, all: &mut Vec<Warning>) {
     let known = facts.managers.iter().enumerate();
     let known = known.filter_map(|(place, one)| Some((place, one.clock?)));
@@ -189,6 +219,7 @@ fn seconds(off: Difference) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backups::{Failed, Schedule};
 
     fn healthy() -> Facts {
         let manager = |name: &str| ManagerFacts {
@@ -198,9 +229,10 @@ mod tests {
             silent_ms: Some(0),
             certificate_end_secs: 100 * 86_400,
             clock: Some(Difference::default()),
+            node: None,
         };
         Facts {
-            now_secs: 0,
+            now_secs: 3_600,
             has_leader: true,
             last_index: 100,
             managers: ["a", "b", "c"].map(manager).into(),
@@ -210,6 +242,7 @@ mod tests {
             memory_used: 1,
             memory_budget: 100,
             is_rotating: false,
+            backups: Backups::default(),
         }
     }
 
@@ -219,6 +252,18 @@ mod tests {
 
     fn all_but_first_ahead(facts: &mut Facts) {
         facts.managers.iter_mut().skip(1).for_each(|one| one.clock = Some(away(20_000)));
+    }
+
+    fn never_made() -> Backups {
+        let schedule =
+            Schedule { every_secs: 600, keep: 1, recipients: vec![], dir: String::new() };
+        Backups { schedule: Some(schedule), ..Backups::default() }
+    }
+
+    fn just_failed() -> Backups {
+        let (node, at) = (NodeId::from_entropy([1; 17]), Timestamp::default());
+        let failed = Failed { node, at, reason: "no room".into(), in_a_row: 1 };
+        Backups { failed: Some(failed), ..Backups::default() }
     }
 
     fn one_other_ahead(facts: &mut Facts) {
@@ -242,7 +287,7 @@ mod tests {
     #[test]
     fn each_trouble_has_its_warning_and_its_cure() {
         type Change = fn(&mut Facts);
-        let rows: [(Change, bool, &str); 14] = [
+        let rows: [(Change, bool, &str); 16] = [
             (|facts| facts.has_leader = false, true, "no leader"),
             (|facts| facts.managers[1].silent_ms = Some(9_000), true, "b does not answer"),
             (|facts| facts.last_index = 5_000, false, "entries behind"),
@@ -250,9 +295,9 @@ mod tests {
             (|facts| facts.disk_free = 1, true, "nearly full"),
             (|facts| facts.memory_used = 100, true, "fill the memory budget"),
             (|facts| facts.memory_used = 95, false, "95 of 100"),
-            (|facts| facts.managers[0].certificate_end_secs = 86_400, false, "a ends in 1 days"),
+            (|facts| facts.managers[0].certificate_end_secs = 90_000, false, "a ends in 1 days"),
             (|facts| facts.managers[0].certificate_end_secs = 0, true, "a has ended"),
-            (|facts| facts.root_end_secs = 86_400, false, "root certificate ends"),
+            (|facts| facts.root_end_secs = 90_000, false, "root certificate ends"),
             (
                 |facts| facts.managers[1].clock = Some(away(1_500)),
                 false,
@@ -265,6 +310,8 @@ mod tests {
             ),
             // Two agree on another time: the one that asks is wrong.
             (all_but_first_ahead, true, "a is 20.0 s behind the others'"),
+            (|facts| facts.backups = never_made(), true, "is 50 minutes late"),
+            (|facts| facts.backups = just_failed(), false, "(1 in a row): no room"),
             (one_other_ahead, true, "b is 20.0 s ahead of this manager's"),
         ];
         for (change, is_urgent, text) in rows {

@@ -14,6 +14,7 @@
 )]
 
 pub mod access;
+pub mod backups;
 pub mod clocks;
 pub mod cluster;
 pub mod command;

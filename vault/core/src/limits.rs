@@ -134,6 +134,24 @@ pub const BACKUP_PIECE_BYTES: usize = 256 * 1024;
 pub const BACKUPS_AT_ONCE: usize = 2;
 /// Milliseconds that a backup's next piece may take: a client that stands still would hold a place for ever.
 pub const BACKUP_PIECE_MS_MAX: u64 = 60_000;
+/// Seconds between two scheduled backups at least: for those who try it out.
+pub const BACKUP_EVERY_SECS_MIN: u64 = 2;
+/// The same at most: what is older than a month is not missed by anybody who restores.
+pub const BACKUP_EVERY_SECS_MAX: u64 = 31 * 86_400;
+/// Scheduled backups that are kept, if the operator names no number: a week of one every day.
+pub const BACKUP_KEEP_DEFAULT: u32 = 7;
+/// Scheduled backups that can be asked to be kept: a month of one every hour.
+pub const BACKUP_KEEP_MAX: u32 = 1_000;
+/// Bytes of the path of the backups' directory: the kernel's own limit is twice as much.
+pub const BACKUP_DIR_BYTES_MAX: usize = 2_048;
+/// Bytes of why a backup failed, as kept in the state.
+pub const BACKUP_FAILURE_BYTES_MAX: usize = 512;
+/// Seconds until a failed backup is tried again; twice as long each time, up to the schedule's own.
+pub const BACKUP_RETRY_SECS: u64 = 30;
+/// Seconds that a manager may take for one: the largest state over a slow disk, many times over.
+pub const BACKUP_TAKES_SECS_MAX: u64 = 1_800;
+/// Seconds that the newest may be overdue at least before that is urgent.
+pub const BACKUP_LATE_SECS: u64 = 600;
 /// How often a manager asks the others for their clocks: well before a clock that runs away is out of bounds.
 pub const CLOCK_ASK_EVERY: Duration = Duration::from_secs(5);
 /// A clock that was last heard longer ago is not known.

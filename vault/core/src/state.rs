@@ -27,6 +27,7 @@ use crate::task::{Task, TaskState, TaskStatus};
 use crate::time::Timestamp;
 use crate::versioned::{Class, Meta, VersionRef, Versioned};
 
+mod backups;
 mod held;
 mod lock;
 mod nodes;
@@ -221,6 +222,7 @@ impl State {
             Action::RotateToken(role, sealed) => self.rotate_token(stamp, role, sealed),
             Action::SetAutolock(key) => self.set_autolock(stamp, key),
             Action::RotateUnlockKey(key) => self.rotate_unlock_key(stamp, key),
+            Action::Backup(step) => self.backup(stamp, step),
         }
     }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use pki::key::{KeyDocument, KeyError, SigningKey};
 use pki::root::{RootError, RootPlan, issue_root};
 use pki::token::TokenSecret;
+use vault_core::backups::Backups;
 use vault_core::cluster::Cluster;
 use vault_core::command::{Action, CreateCluster, Issued};
 use vault_core::feature::Level;
@@ -169,6 +170,7 @@ impl Root {
             level_version: String::new(),
             unlock_key: unlock_key.map(|key| own(Kind::UnlockKey, key.expose())),
             lock_version: if unlock_key.is_some() { FIRST_LOCK } else { 0 },
+            backups: Backups::default(),
         };
         Ok(Self { cluster, key: document })
     }

@@ -250,6 +250,29 @@ fn held(text: &mut Text, picture: &Picture) {
     }
     let autolock = state.cluster().is_some_and(|cluster| cluster.unlock_key.is_some());
     text.gauge(of("coffer_autolock", "Whether managers lock their disks."), truth(autolock));
+    let backups = &facts.backups;
+    let every = backups.schedule.as_ref().map_or(0, |schedule| schedule.every_secs);
+    let made = backups.made.map_or(0, |made| made.at.secs());
+    let failed = backups.failed.as_ref().map_or(0, |failed| failed.in_a_row);
+    for (name, help, value) in [
+        (
+            "coffer_backup_every_seconds",
+            "How often a backup is to be made; 0 for never.",
+            number(every),
+        ),
+        (
+            "coffer_backup_last_verified_timestamp_seconds",
+            "When the last scheduled backup was made and verified; 0 for never.",
+            number(made),
+        ),
+        (
+            "coffer_backup_failures_in_a_row",
+            "Scheduled backups that failed since the last that was made.",
+            f64::from(failed),
+        ),
+    ] {
+        text.gauge(of(name, help), value);
+    }
     let of_status = |status| count(state.nodes().filter(|node| node.status == status).count());
     text.gauges(
         of("coffer_nodes", "Nodes of the cluster, by what is known of them."),

@@ -1,6 +1,7 @@
 //! Entries and snapshot records as bytes: ours to protobuf and back. What is read is checked, down to
 //! names and IDs; an unknown action stops the node rather than being skipped.
 
+mod backup;
 mod command;
 mod node;
 mod object;

@@ -13,11 +13,15 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
+use vault_core::backups::{Schedule, Step};
+use vault_core::command::Action;
 use vault_core::limits::{
-    BACKUP_KEY_BYTES_MAX, BACKUP_PIECE_BYTES, BACKUP_PIECE_MS_MAX, BACKUPS_AT_ONCE,
+    BACKUP_KEEP_DEFAULT, BACKUP_KEY_BYTES_MAX, BACKUP_PIECE_BYTES, BACKUP_PIECE_MS_MAX,
+    BACKUPS_AT_ONCE,
 };
 use zeroize::Zeroizing;
 
+use super::convert::asked;
 use super::status;
 use crate::backup::{self, Header, Key, Lock};
 use crate::daemon::{Daemon, InitError};
@@ -109,6 +113,49 @@ impl Backup for Daemon {
             recovery_epoch: restored.recovery_epoch,
         }))
     }
+
+    async fn schedule(
+        &self,
+        request: Request<v1::ScheduleBackupsRequest>,
+    ) -> Result<Response<v1::ScheduleBackupsResponse>, Status> {
+        let asked = asked(&request, &[]).map_err(|error| status::of_request(&error))?;
+        let (manager, view) = self.view().await.map_err(|error| status::of_call(&error))?;
+        let before = view.state.cluster().and_then(|cluster| cluster.backups.schedule.clone());
+        let schedule = schedule_from(request.into_inner(), before)?;
+        let set = manager.act_for(asked, Action::Backup(Step::Set(schedule))).await;
+        let index = set.map_err(|error| status::of_call(&error.into()))?.index;
+        Ok(Response::new(v1::ScheduleBackupsResponse { index }))
+    }
+}
+
+/// What is to hold from now on; what the request does not name stays as it was before.
+fn schedule_from(
+    wire: v1::ScheduleBackupsRequest,
+    before: Option<Schedule>,
+) -> Result<Option<Schedule>, Status> {
+    let v1::ScheduleBackupsRequest { every_secs, keep, recipients, dir } = wire;
+    if every_secs == Some(0) {
+        return Ok(None);
+    }
+    let nothing = || {
+        Status::invalid_argument("no backups are scheduled yet: say how often, with --backup-every")
+    };
+    let every_secs =
+        every_secs.or_else(|| before.as_ref().map(|one| one.every_secs)).ok_or_else(nothing)?;
+    let (kept, named, placed) = match before {
+        Some(Schedule { keep, recipients, dir, .. }) => (keep, recipients, dir),
+        None => (BACKUP_KEEP_DEFAULT, Vec::new(), String::new()),
+    };
+    let schedule = Schedule {
+        every_secs,
+        keep: keep.unwrap_or(kept),
+        recipients: if recipients.is_empty() { named } else { recipients },
+        dir: dir.unwrap_or(placed),
+    };
+    let schedule = schedule.parse().map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let lock = Lock::new(&schedule.recipients, &Zeroizing::new(Vec::new()));
+    lock.map_err(|error| Status::invalid_argument(error.to_string()))?;
+    Ok(Some(schedule))
 }
 
 fn to_message(header: &Header) -> v1::BackupHeader {

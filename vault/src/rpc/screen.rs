@@ -1,8 +1,10 @@
 //! What `coffer status` shows: answered by this node alone, so that it answers without a majority, too.
 
 use proto::v1;
+use vault_core::backups::Backups;
 use vault_core::clocks::Difference;
 use vault_core::health::warnings;
+use vault_core::time::Timestamp;
 use vault_core::versioned::Class;
 
 use crate::disk::watch::DiskState;
@@ -54,8 +56,28 @@ pub(super) fn screen(manager: &Manager) -> v1::StatusResponse {
         node_id: manager.node_id().to_string(),
         managers: managers.into_iter().map(manager_state).collect(),
         locked: false,
+        backups: Some(backups(&facts.backups)),
         autolock: state.cluster().is_some_and(|cluster| cluster.unlock_key.is_some()),
     }
+}
+
+fn backups(backups: &Backups) -> v1::BackupState {
+    let nanos = |at: Timestamp| i64::try_from(at.nanos()).unwrap_or(i64::MAX);
+    let mut state = v1::BackupState::default();
+    if let Some(schedule) = &backups.schedule {
+        (state.every_secs, state.keep) = (schedule.every_secs, schedule.keep);
+        state.dir.clone_from(&schedule.dir);
+        state.recipients = u32::try_from(schedule.recipients.len()).unwrap_or(u32::MAX);
+    }
+    if let Some(made) = backups.made {
+        (state.verified_at, state.verified_node_id) = (nanos(made.at), made.node.to_string());
+        (state.verified_index, state.verified_bytes) = (made.index, made.bytes);
+    }
+    if let Some(failed) = &backups.failed {
+        (state.failed_at, state.failed_node_id) = (nanos(failed.at), failed.node.to_string());
+        (state.failure, state.failed_in_a_row) = (failed.reason.clone(), failed.in_a_row);
+    }
+    state
 }
 
 /// How long this manager's disk has not answered; 0 while it does.

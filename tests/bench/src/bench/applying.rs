@@ -118,6 +118,7 @@ fn cluster() -> Action {
         level_version: String::new(),
         unlock_key: None,
         lock_version: 0,
+        backups: vault_core::backups::Backups::default(),
     };
     let node = Node {
         id: NodeId::from_entropy([2; 17]),

@@ -67,6 +67,7 @@ pub(crate) fn create_cluster() -> Action {
         level_version: String::new(),
         unlock_key: None,
         lock_version: 0,
+        backups: crate::backups::Backups::default(),
     };
     let node = Node {
         id: NodeId::from_entropy(entropy(2)),

@@ -15,6 +15,7 @@ use vault_core::task::TaskState;
 use vault_core::time::Timestamp;
 use vault_core::versioned::{Class, VersionLabel, VersionLimit, VersionRef};
 
+use super::backup;
 use super::node::{self, needed_node, node_from, node_to, role_from};
 use super::object::{
     class_from, class_to, cluster_from, cluster_to, held_from, held_to, sealed_from, sealed_to,
@@ -93,10 +94,7 @@ fn action_to(action: &Action) -> Stored {
         Action::Reseal(values) => {
             Stored::Reseal(stored::Reseal { values: values.iter().map(resealed_to).collect() })
         }
-        Action::RaiseLevel(raise) => Stored::RaiseLevel(stored::RaiseLevel {
-            level: raise.level.0,
-            version: raise.version.clone(),
-        }),
+        Action::RaiseLevel(raise) => Stored::RaiseLevel(raise_to(raise)),
         Action::AdmitNode(node) => Stored::AdmitNode(node_to(node)),
         Action::RenewNode(id, issued) => Stored::RenewNode(node::renewal_to(*id, issued)),
         Action::PlaceManager(id, place) => Stored::PlaceManager(node::place_to(*id, place)),
@@ -107,6 +105,7 @@ fn action_to(action: &Action) -> Stored {
         Action::RotateToken(role, sealed) => Stored::RotateToken(node::token_to(*role, sealed)),
         Action::SetAutolock(key) => Stored::SetAutolock(autolock_to(key.as_ref())),
         Action::RotateUnlockKey(key) => Stored::RotateUnlockKey(sealed_to(key)),
+        Action::Backup(step) => backup::step_to(step),
     }
 }
 
@@ -131,6 +130,14 @@ fn use_epoch_to(next: &UseEpoch) -> Stored {
 fn use_key_from(key: stored::UseKey) -> Result<UseEpoch, CodecError> {
     let (epoch, digest) = (Epoch(key.epoch), digest_from(&key.digest)?);
     Ok(UseEpoch { epoch, digest, fulfils: key.fulfils })
+}
+
+fn raise_to(raise: &RaiseLevel) -> stored::RaiseLevel {
+    stored::RaiseLevel { level: raise.level.0, version: raise.version.clone() }
+}
+
+fn autolock_from(set: stored::SetAutolock) -> Result<Option<Sealed>, CodecError> {
+    set.unlock_key.map(|key| sealed_from(Some(key))).transpose()
 }
 
 fn autolock_to(key: Option<&Sealed>) -> stored::SetAutolock {
@@ -225,11 +232,11 @@ fn action_from(action: Stored, known: Level) -> Result<Action, CodecError> {
         Stored::RotateToken(rotate) => {
             Action::RotateToken(role_from(rotate.role)?, sealed_from(rotate.sealed)?)
         }
-        Stored::SetAutolock(set) => {
-            let key = set.unlock_key.map(|key| sealed_from(Some(key)));
-            Action::SetAutolock(key.transpose()?)
-        }
+        Stored::SetAutolock(set) => Action::SetAutolock(autolock_from(set)?),
         Stored::RotateUnlockKey(key) => Action::RotateUnlockKey(sealed_from(Some(key))?),
+        Stored::SetBackups(set) => Action::Backup(backup::set_from(set)?),
+        Stored::AskBackup(node) => Action::Backup(backup::ask_from(&node)?),
+        Stored::ReportBackup(report) => Action::Backup(backup::report_from(report)?),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use vault_core::backups::{Asked, Backups, Failed, Made, Schedule, Step};
 use vault_core::cluster::Cluster;
 use vault_core::command::{
     Action, Actor, Command, CreateCluster, DestroyVersion, HolderName, Issued, ManagerPlace,
@@ -56,6 +57,7 @@ pub(in crate::raft) fn create_cluster() -> CreateCluster {
             level_version: String::new(),
             unlock_key: None,
             lock_version: 0,
+            backups: Backups::default(),
         },
         node: Node {
             id: NodeId::from_entropy([2; 17]),
@@ -201,11 +203,25 @@ fn node_actions() -> Vec<(&'static str, Action)> {
         ("autolock-on", Action::SetAutolock(Some(sealed(12)))),
         ("autolock-off", Action::SetAutolock(None)),
         ("rotate-unlock-key", Action::RotateUnlockKey(sealed(13))),
+        ("backups-on", Action::Backup(Step::Set(Some(schedule())))),
+        ("backups-off", Action::Backup(Step::Set(None))),
+        ("ask-backup", Action::Backup(Step::Ask(node))),
+        ("backup-made", Action::Backup(Step::Report(asked(), Ok((7, 900))))),
+        ("backup-failed", Action::Backup(Step::Report(asked(), Err("no room".into())))),
     ]
 }
 
 fn use_key() -> UseEpoch {
     UseEpoch { epoch: Epoch(2), digest: Some(KeyDigest([7; 32])), fulfils: vec![5, 9] }
+}
+
+fn schedule() -> Schedule {
+    let recipients = vec!["age1a".into(), "age1b".into()];
+    Schedule { every_secs: 3_600, keep: 7, recipients, dir: "/var/backups/coffer".into() }
+}
+
+fn asked() -> Asked {
+    Asked { node: NodeId::from_entropy([2; 17]), at: Timestamp::from_nanos(1_800_000_000) }
 }
 
 fn whole_node() -> Node {
@@ -301,6 +317,21 @@ fn a_step_up_that_a_program_cannot_follow_stops_it_and_names_the_version() {
     let said = decode_payload(&bytes[..]).unwrap_err().to_string();
     assert!(said.contains("feature level 2 of cofferd 0.9.0"), "{said}");
     assert_eq!(decode_payload_up_to(Level(2), &bytes[..]).unwrap(), payload(raise));
+}
+
+#[test]
+fn a_cluster_with_scheduled_backups_reads_as_it_was_written() {
+    let Asked { node, at } = asked();
+    let failed = Failed { node, at, reason: "no room".into(), in_a_row: 3 };
+    let backups = Backups {
+        schedule: Some(schedule()),
+        set_at: at,
+        asked: Some(asked()),
+        made: Some(Made { node, at, index: 7, bytes: 900 }),
+        failed: Some(failed),
+    };
+    let cluster = Cluster { backups, ..create_cluster().cluster };
+    assert_eq!(object::cluster_from(object::cluster_to(&cluster)).unwrap(), cluster);
 }
 
 #[test]
