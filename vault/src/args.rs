@@ -42,7 +42,7 @@ pub struct Args {
     #[arg(long, env = "COFFERD_RUN_DIR", value_name = "DIR", default_value = "/run/coffer")]
     pub run_dir: PathBuf,
 
-    /// The node port. Recorded; nothing listens there while the cluster has a single manager
+    /// The node port, where the managers of the cluster reach each other
     #[arg(
         long,
         env = "COFFERD_LISTEN_ADDR",

@@ -9,7 +9,7 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::error::{ClientWriteError, InitializeError, RaftError};
 use openraft::{Config, Raft, ReadPolicy, SnapshotPolicy};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use vault_core::command::{Command, Outcome};
 use vault_core::feature::Level;
 use vault_core::id::ClusterId;
@@ -284,9 +284,17 @@ impl Consensus {
             if may_be_done && command.request.is_none() || Instant::now() + RETRY > deadline {
                 break;
             }
-            sleep(RETRY).await;
+            self.pause().await;
         }
         Err(if may_be_done { ProposeError::Unknown } else { ProposeError::NoLeader })
+    }
+
+    /// Waits a moment before the next try: until somebody else leads, at best.
+    async fn pause(&self) {
+        let mut metrics = self.raft.server_metrics();
+        let leader = metrics.borrow_watched().current_leader;
+        let changed = metrics.wait_until(|now| now.current_leader != leader);
+        timeout(RETRY, changed).await.ok();
     }
 
     async fn propose_once(&self, command: Arc<Command>) -> Result<(u64, Outcome), TryError> {
@@ -361,7 +369,7 @@ impl Consensus {
             match timeout_at(deadline, self.read_once()).await {
                 Ok(Ok(view)) => return Ok(view),
                 Ok(Err(TryError::Stopped)) => return Err(ProposeError::Stopped),
-                Ok(Err(_)) if Instant::now() + RETRY < deadline => sleep(RETRY).await,
+                Ok(Err(_)) if Instant::now() + RETRY < deadline => self.pause().await,
                 Ok(Err(_)) | Err(_) => return Err(ProposeError::NoLeader),
             }
         }

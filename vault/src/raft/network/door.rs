@@ -110,7 +110,7 @@ impl Door {
         let (folder, name) = (Arc::clone(&self.snapshots), name.to_owned());
         let (ring, cluster) = (self.keys.ring(), self.own.cluster);
         let read = move || read_view(&name, folder.as_ref(), &ring, cluster);
-        let read = tokio::task::spawn_blocking(read).await;
+        let read = world::blocking(read).await;
         let read = read.map_err(|error| Status::internal(format!("snapshot: {error}")))?;
         read.map_err(|error| Status::invalid_argument(error.to_string()))
     }
