@@ -21,10 +21,16 @@ fn applied(node: &Node) -> u64 {
 pub(crate) fn write_past(nodes: &[&Node], index: u64) {
     let value = vec![b'x'; 60_000];
     let mut count = 0;
-    while nodes.iter().any(|node| snapshot_index(node) <= index + 8) {
-        nodes[0].coffer_reading(&["secret", "create", &format!("big-{count}"), "-"], &value).said();
-        count += 1;
-        assert!(count < 200, "the log gets long and no snapshot comes");
+    // The log behind a snapshot goes with the next look at it, which is before the next snapshot is made.
+    for _ in 0..2 {
+        let past = |node: &Node| snapshot_index(node).max(index + 8);
+        let past: Vec<_> = nodes.iter().map(|node| (*node, past(node))).collect();
+        while past.iter().any(|(node, past)| snapshot_index(node) <= *past) {
+            let name = format!("big-{count}");
+            nodes[0].coffer_reading(&["secret", "create", &name, "-"], &value).said();
+            count += 1;
+            assert!(count < 400, "the log gets long and no snapshot comes");
+        }
     }
 }
 
