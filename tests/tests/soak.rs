@@ -55,7 +55,7 @@ fn consensus_outlives_writes_snapshots_and_followers_that_stop() {
     let test = "consensus_outlives_writes_snapshots_and_followers_that_stop";
     let minutes = std::env::var("COFFER_SOAK_MINUTES").ok();
     let minutes = minutes.map(|text| text.parse::<u64>().expect("this is a number of minutes"));
-    let length = minutes.map_or(SHORT, |minutes| Duration::from_secs(60 * minutes));
+    let length = minutes.map_or(SHORT, |minutes| Duration::from_secs(60 * minutes).max(SHORT));
     let Some(nodes) = nodes::<3>(test) else { return };
     let nodes = nodes.map(|node| node.with_log_segments_of(SEGMENT_BYTES));
     let mut daemons = form(&nodes);

@@ -564,6 +564,9 @@ fn config(cluster: &ClusterId) -> Result<Config, String> {
         quorum_loss_probe_interval: Some(1_600),
         max_payload_entries: 4_096,
         snapshot_policy: SnapshotPolicy::Never,
+        // Nor may Raft purge by itself, a thousand entries behind each snapshot: `housekeeping` keeps by bytes, and
+        // a purge to below one that still waits is a panic.
+        max_in_snapshot_log_to_keep: u64::MAX,
         ..Config::default()
     };
     config.validate().map_err(|invalid| invalid.to_string())

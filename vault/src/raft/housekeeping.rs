@@ -45,6 +45,13 @@ fn snapshot_every(state_bytes: u64) -> u64 {
     (state_bytes / 2).clamp(SNAPSHOT_EVERY_BYTES, SNAPSHOT_EVERY_BYTES_MAX)
 }
 
+/// Whoever asks Raft first learns that it is over: a clean end is this process's own, any other one ends it.
+fn ended(fatal: &Fatal<Types>) {
+    if !matches!(fatal, Fatal::Stopped) {
+        crate::end::after_raft_died(&fatal.to_string());
+    }
+}
+
 /// Runs until Raft ends.
 pub(super) async fn keep_house(house: House) {
     let House { raft, log, segment_bytes, unapplied, views } = house;
@@ -52,6 +59,7 @@ pub(super) async fn keep_house(house: House) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut at_last_snapshot = 0;
     let mut was_long = false;
+    let mut asked = 0;
     // A log that was long already when this process started.
     let mut due = unapplied > SNAPSHOT_EVERY_BYTES;
     loop {
@@ -69,8 +77,8 @@ pub(super) async fn keep_house(house: House) {
             is_long && (!was_long || behind_snapshot > segment_bytes.saturating_mul(SEGMENTS_MAX));
         was_long = is_long;
         if due {
-            if raft.trigger().snapshot().await.is_err() {
-                return;
+            if let Err(fatal) = raft.trigger().snapshot().await {
+                return ended(&fatal);
             }
             at_last_snapshot = appended;
             due = false;
@@ -81,15 +89,18 @@ pub(super) async fn keep_house(house: House) {
             let metrics = metrics.borrow_watched();
             match &metrics.running_state {
                 Ok(()) => {}
-                Err(Fatal::Stopped) => return,
-                Err(fatal) => return crate::end::after_raft_died(&fatal.to_string()),
+                Err(fatal) => return ended(fatal),
             }
             (metrics.snapshot.map(|id| id.index()), metrics.purged.map(|id| id.index()))
         };
         let few = snapshot.map_or(0, |index| index.saturating_sub(KEEP_FEW));
         let upto = if is_long { few } else { few.min(log.before_last(KEEP_BYTES).unwrap_or(0)) };
-        if upto > purged.unwrap_or(0) && raft.trigger().purge_log(upto).await.is_err() {
-            return;
+        // Raft may wait with it for a manager that is behind, and must not be asked for less meanwhile.
+        if upto > asked.max(purged.unwrap_or(0)) {
+            asked = upto;
+            if let Err(fatal) = raft.trigger().purge_log(upto).await {
+                return ended(&fatal);
+            }
         }
     }
 }
