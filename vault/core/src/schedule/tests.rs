@@ -14,7 +14,13 @@ const SECOND: u64 = 1_000_000_000;
 struct Bench {
     state: State,
     index: u64,
-    next_id: u8,
+    next_id: u64,
+}
+
+fn task_id(number: u64) -> TaskId {
+    let mut entropy = [0; 17];
+    entropy[1..9].copy_from_slice(&number.to_le_bytes());
+    TaskId::from_entropy(entropy)
 }
 
 impl Bench {
@@ -35,15 +41,19 @@ impl Bench {
         self.state.apply(self.index, crate::state::tests::at(ns, action));
     }
 
+    fn plan(&mut self, ns: u64) -> Plan {
+        let next = &mut self.next_id;
+        let mut fresh = || {
+            *next += 1;
+            task_id(*next)
+        };
+        plan(&self.state, Timestamp::from_nanos(ns), &mut fresh)
+    }
+
     /// Plans and applies until nothing is left to change; returns the last plan.
     fn settle(&mut self, ns: u64) -> Plan {
         loop {
-            let next = &mut self.next_id;
-            let mut fresh = || {
-                *next += 1;
-                TaskId::from_entropy([*next; 17])
-            };
-            let plan = plan(&self.state, Timestamp::from_nanos(ns), &mut fresh);
+            let plan = self.plan(ns);
             if plan.changes.is_empty() {
                 return plan;
             }
@@ -52,13 +62,16 @@ impl Bench {
     }
 
     fn report(&mut self, ns: u64, task: TaskId, state: TaskState) {
+        self.report_all(ns, &[task], state);
+    }
+
+    fn report_all(&mut self, ns: u64, tasks: &[TaskId], state: TaskState) {
         let node = self.state.nodes().next().unwrap().id;
         let at = Timestamp::from_nanos(ns);
         let status = TaskStatus { state, at, error: String::new(), exit_code: None };
-        self.apply(
-            ns,
-            Action::ReportTasks(node, vec![TaskReport { task, status, held: None, seen: 0 }]),
-        );
+        let report =
+            |task: &TaskId| TaskReport { task: *task, status: status.clone(), held: None, seen: 0 };
+        self.apply(ns, Action::ReportTasks(node, tasks.iter().map(report).collect()));
     }
 
     fn live(&self) -> Vec<TaskId> {
@@ -144,14 +157,30 @@ fn a_state_only_grows_and_only_by_the_tasks_own_node() {
 #[test]
 fn one_plan_is_bounded_and_the_next_goes_on() {
     let replicas = u64::try_from(TASK_CHANGES_MAX).unwrap() + 7;
-    let bench = Bench::with_replicas(replicas);
-    let mut n = 0_u64;
-    let mut fresh = || {
-        n += 1;
-        let mut entropy = [0; 17];
-        entropy[..8].copy_from_slice(&n.to_le_bytes());
-        TaskId::from_entropy(entropy)
-    };
-    let plan = plan(&bench.state, Timestamp::default(), &mut fresh);
-    assert_eq!(plan.changes.len(), TASK_CHANGES_MAX);
+    let mut bench = Bench::with_replicas(replicas);
+    assert_eq!(bench.plan(0).changes.len(), TASK_CHANGES_MAX);
+}
+
+/// Their delays are over at one instant, too.
+#[test]
+fn thousands_of_tasks_that_failed_at_once_are_replaced_command_by_command() {
+    let commands = 10;
+    let mut bench = Bench::with_replicas(u64::try_from(commands * TASK_CHANGES_MAX).unwrap());
+    bench.settle(0);
+    let first = bench.live();
+    assert_eq!(first.len(), commands * TASK_CHANGES_MAX);
+    bench.report_all(SECOND, &first, TaskState::Failed);
+    let waiting = bench.settle(2 * SECOND);
+    assert_eq!((bench.live().len(), waiting.wake_at), (0, Some(Timestamp::from_nanos(6 * SECOND))));
+    let mut sizes = Vec::new();
+    loop {
+        let plan = bench.plan(6 * SECOND);
+        if plan.changes.is_empty() {
+            break;
+        }
+        sizes.push(plan.changes.len());
+        bench.apply(6 * SECOND, Action::ChangeTasks(plan.changes));
+    }
+    assert_eq!(sizes, [TASK_CHANGES_MAX; 10], "no command is larger, and none is in vain");
+    assert_eq!(bench.live().len(), first.len());
 }
