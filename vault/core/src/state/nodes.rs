@@ -117,17 +117,20 @@ impl State {
             return Err(Refusal::NodeIsNotDown { id });
         }
         self.nodes.remove(&id);
-        let now_secs = stamp.at.secs();
-        self.removed = self
-            .removed
-            .iter()
-            .filter(|(_, end)| end.saturating_add(REMOVED_KEPT_SECS) > now_secs)
-            .map(|(known, end)| (*known, *end))
-            .collect();
+        self.forget_removed(stamp.at.secs());
         self.removed.insert(id, node.certificate_end_secs);
         stamp.event(ObjectKind::Node, EventAction::Remove, id.object(), node.hostname.as_str());
         self.workload_index = stamp.index;
         Ok(Outcome::Done)
+    }
+
+    /// Forgets those whose certificates have ended long ago. Mostly there are none.
+    fn forget_removed(&mut self, now_secs: u64) {
+        let is_over = |end: u64| end.saturating_add(REMOVED_KEPT_SECS) <= now_secs;
+        let over = self.removed.iter().filter(|(_, end)| is_over(**end));
+        for id in over.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.removed.remove(&id);
+        }
     }
 
     pub(super) fn stand_alone(&mut self, stamp: &mut Stamp, left: NodeId) -> Outcome {

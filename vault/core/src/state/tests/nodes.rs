@@ -1,8 +1,11 @@
 //! Nodes: joining, certificates, roles, going.
 
+use std::time::{Duration, Instant};
+
 use super::*;
 use crate::command::{Issued, ManagerPlace, NodeUpdate, UseEpoch};
 use crate::duty::Duties;
+use crate::limits::{NODES_MAX, REMOVED_KEPT_SECS};
 use crate::node::{Node, NodeStatus};
 use crate::seal::KeyDigest;
 
@@ -91,11 +94,40 @@ fn the_last_manager_and_a_quorum_are_not_given_away() {
 }
 
 #[test]
+fn of_two_managers_that_answer_one_may_be_demoted() {
+    let mut two = managers(2);
+    assert_eq!(two.run(60, at(30, Action::UpdateNode(change(3, Role::Worker)))), Outcome::Done);
+    assert_eq!(two.managers().map(|node| node.id).collect::<Vec<_>>(), [node_id(2)]);
+}
+
+#[test]
+fn what_an_operator_says_of_a_node_is_in_its_record_and_the_rest_stays() {
+    let mut state = managers(2);
+    let before = state.node(node_id(3)).unwrap().as_ref().clone();
+    let labels = Labels::parse([("rack".to_owned(), "b".to_owned())].into()).unwrap();
+    let update = |availability, labels| {
+        Action::UpdateNode(NodeUpdate {
+            role: None,
+            availability,
+            labels,
+            ..change(3, Role::Worker)
+        })
+    };
+    state.run(60, at(30, update(Some(Availability::Drain), None)));
+    state.run(61, at(31, update(None, Some(labels.clone()))));
+    let meta = Meta { version_index: 61, updated_at: Timestamp::from_nanos(31), ..before.meta };
+    let expected = Node { meta, availability: Availability::Drain, labels, ..before };
+    assert_eq!(state.node(node_id(3)).unwrap().as_ref(), &expected);
+    assert_eq!(state.workload_index(), 61, "the scheduler looks again");
+}
+
+#[test]
 fn the_record_allows_the_key_last_seen_and_the_one_issued_after_it() {
     let mut state = cluster();
     state.run(7, at(20, admit(3, Role::Worker)));
     let renew = |n, role| {
-        let issued = Issued { pin: KeyPin([n; 32]), certificate: "pem".into(), end_secs: 9, role };
+        let certificate = format!("pem {n}");
+        let issued = Issued { pin: KeyPin([n; 32]), certificate, end_secs: 9, role };
         Action::RenewNode(node_id(3), issued)
     };
     for n in [10, 11] {
@@ -103,7 +135,9 @@ fn the_record_allows_the_key_last_seen_and_the_one_issued_after_it() {
     }
     let known = state.node(node_id(3)).unwrap();
     assert_eq!(known.pins, [KeyPin([10; 32]), KeyPin([11; 32])]);
+    assert_eq!((known.certificate.as_str(), known.certificate_end_secs), ("pem 11", 9));
     assert!(state.node_with_key(KeyPin([3; 32])).is_none(), "the oldest key proves nothing");
+    assert_eq!(state.node_with_key(KeyPin([10; 32])).unwrap().id, node_id(3));
     let refused = state.run(9, at(20, renew(12, Role::Manager)));
     assert_eq!(refused, Outcome::Refused(Refusal::RoleChanged { id: node_id(3) }));
 }
@@ -136,9 +170,54 @@ fn removed_nodes_are_forgotten_once_their_certificates_are_long_ended() {
     let end = 2_000_000_000 + 7 * 24 * 3_600;
     state.run(62, at(secs(end - 1), Action::RemoveNode(node_id(14), true)));
     assert!(state.was_removed(node_id(13)));
-    state.run(63, at(secs(end + 1), admit(20, Role::Worker)));
-    state.run(64, at(secs(end + 1), Action::RemoveNode(node_id(20), true)));
+    state.run(63, at(secs(end), admit(20, Role::Worker)));
+    state.run(64, at(secs(end), Action::RemoveNode(node_id(20), true)));
     assert!(!state.was_removed(node_id(13)));
+}
+
+/// So many had joined in one hour, and their certificates ended in one hour.
+#[expect(clippy::disallowed_methods, reason = "a test may ask how long it takes")]
+#[test]
+fn very_many_removed_nodes_are_forgotten_at_one_instant_in_bounded_time() {
+    let removed = 50_000_u32;
+    let mut parts = Restoring::default();
+    parts.cluster(Cluster::clone(cluster().cluster().unwrap()));
+    for n in 0..removed {
+        parts.removed_node(numbered(n), 2_000_000_000);
+    }
+    let mut state = parts.finish();
+    let secs = |secs: u64| secs * 1_000_000_000;
+    let end = 2_000_000_000 + REMOVED_KEPT_SECS;
+    let mut remove_one = |index, n, now| {
+        state.run(index, at(secs(now), admit(n, Role::Worker)));
+        let start = Instant::now();
+        let done = state.run(index + 1, at(secs(now), Action::RemoveNode(node_id(n), true)));
+        assert_eq!(done, Outcome::Done);
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        state.removed_nodes().count()
+    };
+    let known = usize::try_from(removed).unwrap();
+    assert_eq!(remove_one(10, 3, end - 1), known + 1);
+    assert_eq!(remove_one(20, 4, end), 1, "the one that goes now, and not the one of before");
+}
+
+fn numbered(n: u32) -> NodeId {
+    let mut entropy = entropy(0);
+    entropy[1..5].copy_from_slice(&n.to_be_bytes());
+    NodeId::from_entropy(entropy)
+}
+
+#[test]
+fn a_cluster_has_as_many_nodes_as_it_may_have_and_no_more() {
+    let mut parts = Restoring::default();
+    parts.cluster(Cluster::clone(cluster().cluster().unwrap()));
+    for n in 1..u32::try_from(NODES_MAX).unwrap() {
+        parts.node(Node { id: numbered(n), ..node(3, Role::Worker) });
+    }
+    let mut state = parts.finish();
+    assert!(matches!(state.run(10, at(20, admit(3, Role::Worker))), Outcome::Created(_)));
+    let refused = state.run(11, at(20, admit(4, Role::Worker)));
+    assert_eq!(refused, Outcome::Refused(Refusal::NodesTooMany { max: NODES_MAX }));
 }
 
 #[test]
