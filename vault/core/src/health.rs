@@ -161,7 +161,11 @@ fn certificates(facts: &Facts, all: &mut Vec<Warning>) {
     if left < ROOT_WARN_SECS {
         all.push(warning(
             left == 0,
-            format!("the root certificate ends in {} days", left / 86_400),
+            if left == 0 {
+                "the root certificate has ended".to_owned()
+            } else {
+                format!("the root certificate ends in {} days", left / 86_400)
+            },
             "rotate it: coffer swarm ca --rotate",
         ));
     }
@@ -217,111 +221,4 @@ fn seconds(off: Difference) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::backups::{Failed, Schedule};
-
-    fn healthy() -> Facts {
-        let manager = |name: &str| ManagerFacts {
-            hostname: name.into(),
-            is_voter: true,
-            matched: Some(100),
-            silent_ms: Some(0),
-            certificate_end_secs: 100 * 86_400,
-            clock: Some(Difference::default()),
-            node: None,
-        };
-        Facts {
-            now_secs: 3_600,
-            has_leader: true,
-            last_index: 100,
-            managers: ["a", "b", "c"].map(manager).into(),
-            root_end_secs: 4_000 * 86_400,
-            disk_free: 10,
-            disk_reserve: 5,
-            memory_used: 1,
-            memory_budget: 100,
-            is_rotating: false,
-            backups: Backups::default(),
-        }
-    }
-
-    fn away(ms: i64) -> Difference {
-        Difference { ahead_ns: ms * 1_000_000, within_ns: 500 }
-    }
-
-    fn all_but_first_ahead(facts: &mut Facts) {
-        facts.managers.iter_mut().skip(1).for_each(|one| one.clock = Some(away(20_000)));
-    }
-
-    fn never_made() -> Backups {
-        let schedule =
-            Schedule { every_secs: 600, keep: 1, recipients: vec![], dir: String::new() };
-        Backups { schedule: Some(schedule), ..Backups::default() }
-    }
-
-    fn just_failed() -> Backups {
-        let (node, at) = (NodeId::from_entropy([1; 17]), Timestamp::default());
-        let failed = Failed { node, at, reason: "no room".into(), in_a_row: 1 };
-        Backups { failed: Some(failed), ..Backups::default() }
-    }
-
-    fn one_other_ahead(facts: &mut Facts) {
-        (facts.managers[1].clock, facts.managers[2].clock) = (Some(away(20_000)), None);
-    }
-
-    #[test]
-    fn a_clock_that_is_not_known_or_may_be_right_is_not_warned_of() {
-        let mut facts = healthy();
-        facts.managers[1].clock = None;
-        facts.managers[2].clock =
-            Some(Difference { ahead_ns: 3_000_000_000, within_ns: 2_500_000_000 });
-        assert_eq!(warnings(&facts), []);
-    }
-
-    #[test]
-    fn a_healthy_cluster_has_nothing_to_look_at() {
-        assert_eq!(warnings(&healthy()), []);
-    }
-
-    #[test]
-    fn each_trouble_has_its_warning_and_its_cure() {
-        type Change = fn(&mut Facts);
-        let rows: [(Change, bool, &str); 16] = [
-            (|facts| facts.has_leader = false, true, "no leader"),
-            (|facts| facts.managers[1].silent_ms = Some(9_000), true, "b does not answer"),
-            (|facts| facts.last_index = 5_000, false, "entries behind"),
-            (|facts| facts.managers.truncate(2), false, "two managers"),
-            (|facts| facts.disk_free = 1, true, "nearly full"),
-            (|facts| facts.memory_used = 100, true, "fill the memory budget"),
-            (|facts| facts.memory_used = 95, false, "95 of 100"),
-            (|facts| facts.managers[0].certificate_end_secs = 90_000, false, "a ends in 1 days"),
-            (|facts| facts.managers[0].certificate_end_secs = 0, true, "a has ended"),
-            (|facts| facts.root_end_secs = 90_000, false, "root certificate ends"),
-            (
-                |facts| facts.managers[1].clock = Some(away(1_500)),
-                false,
-                "b is 1.5 s ahead of the others'",
-            ),
-            (
-                |facts| facts.managers[2].clock = Some(away(-11_000)),
-                true,
-                "c is 11.0 s behind the others'",
-            ),
-            // Two agree on another time: the one that asks is wrong.
-            (all_but_first_ahead, true, "a is 20.0 s behind the others'"),
-            (|facts| facts.backups = never_made(), true, "is 50 minutes late"),
-            (|facts| facts.backups = just_failed(), false, "(1 in a row): no room"),
-            (one_other_ahead, true, "b is 20.0 s ahead of this manager's"),
-        ];
-        for (change, is_urgent, text) in rows {
-            let mut facts = healthy();
-            change(&mut facts);
-            let found = warnings(&facts);
-            let first = found.first().unwrap_or_else(|| panic!("{text}: no warning"));
-            assert!(first.text.contains(text), "{text}: {}", first.text);
-            assert!(!first.cure.is_empty(), "{text}");
-            assert_eq!(first.is_urgent, is_urgent, "{text}");
-        }
-    }
-}
+mod tests;
