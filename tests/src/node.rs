@@ -121,10 +121,25 @@ impl Node {
 
     /// The same for a copy of it.
     pub fn cofferd_at(&self, program: &Path) -> Command {
+        let listening = self.address().unwrap_or("127.0.0.1:0");
+        self.cofferd_listening(program, listening, self.advertised())
+    }
+
+    /// The same on a machine with another address, of which it tells others.
+    pub fn cofferd_moved_to(&self, address: &str) -> Command {
+        self.cofferd_listening(&binaries::cofferd(), address, Some(address))
+    }
+
+    fn cofferd_listening(
+        &self,
+        program: &Path,
+        listening: &str,
+        advertised: Option<&str>,
+    ) -> Command {
         let mut command = clean(program);
         command.arg("--state-dir").arg(self.state_dir()).arg("--run-dir").arg(self.run_dir());
-        command.arg("--listen-addr").arg(self.address().unwrap_or("127.0.0.1:0"));
-        if let Some(advertised) = &self.advertised {
+        command.arg("--listen-addr").arg(listening);
+        if let Some(advertised) = advertised {
             command.arg("--advertise-addr").arg(advertised);
         }
         if let Some(bytes) = self.log_segment_bytes {

@@ -13,5 +13,7 @@ mod keys;
 mod leaders;
 #[path = "cluster/members.rs"]
 mod members;
+#[path = "cluster/moved.rs"]
+mod moved;
 #[path = "cluster/serving.rs"]
 mod serving;

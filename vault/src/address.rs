@@ -1,5 +1,6 @@
 //! Where others reach this node: what was given, or what can be found out.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 /// Swarm's port.
@@ -49,6 +50,12 @@ pub fn parse(text: &str, port: u16) -> Result<SocketAddr, AddressError> {
     }
 }
 
+/// Whether an interface of this machine has an address. What cannot be found out counts as here.
+pub fn is_here(ip: IpAddr) -> bool {
+    let bound = UdpSocket::bind((ip, 0));
+    !bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
+}
+
 /// The source address of packets to the world. Connecting a datagram socket sends none.
 fn own_ip() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
@@ -75,6 +82,13 @@ mod tests {
             let found = advertised(asked, configured, listen).unwrap();
             assert_eq!(found.to_string(), expected, "{asked}");
         }
+    }
+
+    #[test]
+    fn an_address_of_this_machine_is_told_from_one_of_another() {
+        assert!(is_here("127.0.0.1".parse().unwrap()));
+        // A documentation address: no machine has it.
+        assert!(!is_here("192.0.2.1".parse().unwrap()));
     }
 
     #[test]

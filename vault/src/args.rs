@@ -55,6 +55,10 @@ pub struct Args {
     #[arg(long, env = "COFFERD_ADVERTISE_ADDR", value_name = "IP:PORT")]
     pub advertise_addr: Option<SocketAddr>,
 
+    /// Where another manager of this node's cluster is by now, if most of them have moved; may be given again
+    #[arg(long, env = "COFFERD_MANAGER_ADDR", value_name = "IP:PORT", value_delimiter = ',')]
+    pub manager_addr: Vec<SocketAddr>,
+
     /// Memory that secrets and configs may take, in bytes; past it writes are refused
     #[arg(long, env = "COFFERD_MEMORY_BUDGET", value_name = "BYTES", default_value_t = MEMORY_BYTES_DEFAULT)]
     pub memory_budget: u64,

@@ -34,7 +34,7 @@ use crate::manager::{
 use crate::meters::Meters;
 use crate::raft::View;
 use crate::rpc::NodePort;
-use crate::{clocks, duty, level, lock, roster, rotation, scheduler};
+use crate::{clocks, duty, level, lock, moved, roster, rotation, scheduler};
 
 /// How long a join waits for its vote. Swarm's time.
 const JOIN_PATIENCE: Duration = Duration::from_secs(20);
@@ -48,6 +48,8 @@ pub struct Config {
     pub run_dir: PathBuf,
     pub listen: SocketAddr,
     pub advertise: Option<SocketAddr>,
+    /// Where other managers are, if not where their records say.
+    pub managers: Vec<SocketAddr>,
     pub limits: Limits,
     pub is_rootless: bool,
 }
@@ -210,11 +212,21 @@ impl Daemon {
         if let Err(error) = manager.consensus().lead_if_alone().await {
             tracing::warn!(%error, "consensus is not there yet");
         }
-        self.take_up(Arc::new(manager), port).await;
+        let addr = self.config.advertise.map(|addr| addr.to_string());
+        if addr.is_none() {
+            moved::warn_of_a_place_elsewhere(&manager);
+        }
+        self.take_up_at(Arc::new(manager), port, addr.unwrap_or_default()).await;
     }
 
-    /// From here on this node is a manager: it serves, schedules and runs tasks.
+    /// From here on this node is a manager, where its record says.
     async fn take_up(&self, manager: Arc<Manager>, port: NodePort) {
+        self.take_up_at(manager, port, String::new()).await;
+    }
+
+    /// From here on this node is a manager: it serves, schedules and runs tasks. Reached at this address, if
+    /// one is given.
+    async fn take_up_at(&self, manager: Arc<Manager>, port: NodePort, addr: String) {
         let mut hide = vec![];
         if self.config.is_rootless {
             // There the task's user is the daemon's: it could read both.
@@ -234,7 +246,8 @@ impl Daemon {
         tokio::spawn(roster::keep_roster(Arc::clone(&manager)));
         tokio::spawn(crate::backup::keep_backups(Arc::clone(&manager)));
         tokio::spawn(clocks::keep_clocks(Arc::clone(&manager)));
-        tokio::spawn(roster::announce(Arc::clone(&manager), own_place(String::new())));
+        let others = self.config.managers.clone();
+        tokio::spawn(moved::announce(Arc::clone(&manager), own_place(addr), others));
         let stop = watch::Sender::new(false);
         let agent = tokio::spawn(agent::serve(Arc::clone(&manager), setup, stop.subscribe()));
         let (tls, door) = (Arc::clone(manager.tls()), manager.consensus().door());

@@ -24,6 +24,7 @@ mod logging;
 pub mod manager;
 pub mod meters;
 pub mod metrics;
+mod moved;
 pub mod notify;
 pub mod peer;
 mod picture;

@@ -1,19 +1,20 @@
 //! On the leader: brings Raft's membership in step with the records of the managers, and says which nodes
-//! are heard of.
+//! are heard of. On every manager: others are called where their records say.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
-use vault_core::command::{Action, ManagerPlace};
+use vault_core::command::Action;
 use vault_core::id::NodeId;
 use vault_core::limits::{DIAL_MS_MAX, MANAGER_SILENT_MS};
 use vault_core::node::NodeStatus;
 use vault_core::roster::{Member, Roster, Step, Wanted, steps};
 use vault_core::state::State;
 
-use crate::manager::{CallError, Manager};
-use crate::raft::{MemberChangeError, ProposeError, Standing};
+use crate::manager::Manager;
+use crate::raft::{MemberChangeError, Standing};
 use crate::rpc;
 
 /// How often the leader looks, even if nothing is heard.
@@ -26,8 +27,10 @@ pub(crate) async fn keep_roster(manager: Arc<Manager>) {
     let mut views = manager.consensus().views();
     let mut leads = manager.consensus().leads();
     let mut leads_since = Instant::now();
+    let mut places = BTreeMap::new();
     loop {
         let view = views.borrow_and_update().clone();
+        follow_places(&manager, &view.state, &mut places);
         let standing = manager.consensus().standing();
         let mut pause = LOOK_EVERY;
         if !standing.is_leader {
@@ -57,27 +60,16 @@ pub(crate) async fn keep_roster(manager: Arc<Manager>) {
     }
 }
 
-/// Tells the others once after a start what changed about this manager: a newer program, another host name.
-pub(crate) async fn announce(manager: Arc<Manager>, place: ManagerPlace) {
-    let id = manager.node_id();
-    loop {
-        let known = match manager.read().await {
-            Ok(view) => view.state.node(id).cloned(),
-            Err(CallError::Propose(ProposeError::Stopped)) => return,
-            Err(_) => {
-                sleep(LOOK_EVERY).await;
-                continue;
-            }
-        };
-        let Some(node) = known else { return };
-        let place = ManagerPlace { addr: node.addr.clone(), ..place.clone() };
-        let is_known = (&node.hostname, &node.engine_version, node.level)
-            == (&place.hostname, &place.engine_version, place.level);
-        if is_known || manager.act(Action::PlaceManager(id, place)).await.is_ok() {
-            return;
+/// Each manager is called where its record says, from when that has changed: what it said of itself meanwhile may
+/// be newer than a record that stays as it was.
+fn follow_places(manager: &Manager, state: &State, places: &mut BTreeMap<NodeId, String>) {
+    for node in state.managers().filter(|node| !node.addr.is_empty()) {
+        if places.get(&node.id) != Some(&node.addr) {
+            manager.dialer().place(node.id.as_str(), &node.addr);
+            places.insert(node.id, node.addr.clone());
         }
-        sleep(LOOK_EVERY).await;
     }
+    places.retain(|id, _| state.node(*id).is_some());
 }
 
 fn wanted(state: &State) -> Vec<Wanted> {

@@ -151,6 +151,7 @@ async fn serve(mut args: Args, is_root: bool) -> Result<(), StartError> {
         run_dir: args.run_dir,
         listen: args.listen_addr,
         advertise: args.advertise_addr,
+        managers: args.manager_addr,
         limits: Limits {
             memory_budget: args.memory_budget,
             space,

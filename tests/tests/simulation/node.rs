@@ -128,6 +128,7 @@ async fn serve(node: usize, manager: Manager) {
         run_dir: PathBuf::from("/nowhere"),
         listen: ([0, 0, 0, 0], PORT).into(),
         advertise: None,
+        managers: vec![],
         limits,
         is_rootless: false,
     };

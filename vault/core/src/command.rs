@@ -245,6 +245,14 @@ pub struct ManagerPlace {
     pub level: Level,
 }
 
+impl ManagerPlace {
+    /// Whether a node's record says all of it.
+    pub fn is_known_of(&self, node: &Node) -> bool {
+        (&node.addr, &node.hostname, &node.engine_version, node.level)
+            == (&self.addr, &self.hostname, &self.engine_version, self.level)
+    }
+}
+
 /// Changes what an operator says of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeUpdate {

@@ -38,6 +38,7 @@ mod tasks;
 mod values;
 
 pub use held::Holder;
+pub use nodes::PlaceProof;
 pub use restore::Restoring;
 pub use tasks::Tasks;
 pub use values::Values;

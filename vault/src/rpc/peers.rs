@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use super::status;
 use crate::clock;
 use crate::daemon::Daemon;
+use crate::moved;
 use crate::peer::Proven;
 use crate::rotation::Carried;
 use crate::tls::{Dialer, Lane};
@@ -110,7 +111,10 @@ impl Managers for Daemon {
         if asked.hostname.len().max(asked.engine_version.len()) > HOST_BYTES_MAX {
             return Err(Status::invalid_argument("host name or version is too long"));
         }
-        let (manager, view) = self.view().await.map_err(|error| status::of_call(&error))?;
+        let manager = self.manager().map_err(|error| status::of_call(&error))?;
+        // Before it is in its record: until this manager calls it there, there may be no majority to write it.
+        moved::believe(&manager, id, &addr.to_string()).await?;
+        let view = manager.read().await.map_err(|error| status::of_call(&error.into()))?;
         let node = view.state.node(id).filter(|node| node.role == Role::Manager);
         let raft_id = node.and_then(|node| node.raft_id);
         let raft_id =
@@ -129,8 +133,10 @@ impl Managers for Daemon {
                 place.level
             )));
         }
-        let placed = manager.act(Action::PlaceManager(id, place)).await;
-        placed.map_err(|error| status::of_call(&error.into()))?;
+        if node.is_none_or(|node| !place.is_known_of(node)) {
+            let placed = manager.act(Action::PlaceManager(id, place)).await;
+            placed.map_err(|error| status::of_call(&error.into()))?;
+        }
         Ok(Response::new(v1::AdmitResponse {
             cluster_id: manager.membership().cluster.to_string(),
             raft_id,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
@@ -35,27 +35,51 @@ pub enum Lane {
 pub struct Dialer {
     /// Nobody is dialled without.
     tls: Option<Arc<Tls>>,
-    channels: Mutex<BTreeMap<(String, String, Lane), Channel>>,
+    known: Mutex<Known>,
+}
+
+/// What a dialer remembers.
+#[derive(Default)]
+struct Known {
+    /// Where nodes are, by their IDs: what was heard last, from a record or from the node itself. Whoever asks for a
+    /// connection may have learned the address long ago: Raft keeps the one that a member had at first.
+    places: BTreeMap<String, String>,
+    channels: BTreeMap<(String, String, Lane), Channel>,
 }
 
 impl Dialer {
     /// Connections under these credentials.
     pub fn new(tls: Arc<Tls>) -> Self {
-        Self { tls: Some(tls), channels: Mutex::default() }
+        Self { tls: Some(tls), known: Mutex::default() }
     }
 
     /// No connections at all: for tests of a manager that is alone.
     pub fn nowhere() -> Self {
-        Self { tls: None, channels: Mutex::default() }
+        Self { tls: None, known: Mutex::default() }
     }
 
-    /// The connection to a node at an address ("IP:PORT"). It connects when it is used; another node
-    /// that answers there is refused.
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A node is reached at this address from now on. Connections to another one are forgotten.
+    pub fn place(&self, node_id: &str, addr: &str) {
+        let mut known = self.known();
+        if known.places.get(node_id).is_some_and(|place| place == addr) {
+            return;
+        }
+        known.places.insert(node_id.to_owned(), addr.to_owned());
+        known.channels.retain(|(at, node, _), _| node != node_id || at == addr);
+    }
+
+    /// The connection to a node at the address ("IP:PORT") where it was heard to be last, or else at this one. It
+    /// connects when it is used; another node that answers there is refused.
     pub fn channel(&self, addr: &str, node_id: &str, lane: Lane) -> Channel {
-        let key = (addr.to_owned(), node_id.to_owned(), lane);
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        let channel = channels.entry(key).or_insert_with(|| {
-            let (tls, addr, name) = (self.tls.clone(), addr.to_owned(), node_id.to_owned());
+        let mut known = self.known();
+        let addr = known.places.get(node_id).map_or(addr, String::as_str).to_owned();
+        let key = (addr.clone(), node_id.to_owned(), lane);
+        let channel = known.channels.entry(key).or_insert_with(|| {
+            let (tls, addr, name) = (self.tls.clone(), addr, node_id.to_owned());
             endpoint().connect_with_connector_lazy(tower::service_fn(move |_| {
                 let (tls, addr, name) = (tls.clone(), addr.clone(), name.clone());
                 connect_apart(tls, addr, name)
@@ -64,10 +88,16 @@ impl Dialer {
         channel.clone()
     }
 
-    /// Forgets connections to nodes that are not among these.
+    /// Whether this very node answers at this address: a handshake, and nothing more.
+    pub async fn find(&self, addr: &str, node_id: &str) -> io::Result<()> {
+        connect_apart(self.tls.clone(), addr.to_owned(), node_id.to_owned()).await.map(drop)
+    }
+
+    /// Forgets nodes that are not among these.
     pub fn keep(&self, is_kept: impl Fn(&str) -> bool) {
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        channels.retain(|(_, node_id, _), _| is_kept(node_id));
+        let mut known = self.known();
+        known.places.retain(|node_id, _| is_kept(node_id));
+        known.channels.retain(|(_, node_id, _), _| is_kept(node_id));
     }
 }
 

@@ -12,6 +12,18 @@ use crate::roster::keeps_quorum;
 use crate::seal::Sealed;
 use crate::table::LookupError;
 
+/// What must be seen before a manager is believed that it is reached at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaceProof {
+    /// Its record says so, or nothing speaks against it.
+    Nothing,
+    /// It answers there itself.
+    Answer,
+    /// It joins, and does not answer anywhere yet; but this other manager, whose record has the address, does not
+    /// answer there either.
+    SilenceOf(NodeId),
+}
+
 /// Keys that prove a node at one time: the one last seen, and one issued after it.
 const PINS_MAX: usize = 2;
 
@@ -204,6 +216,24 @@ impl State {
     /// All managers, by their records.
     pub fn managers(&self) -> impl Iterator<Item = &Arc<Node>> {
         self.nodes.values().filter(|node| node.role == Role::Manager)
+    }
+
+    /// What it takes to believe a manager about its address. `None` if the node is no manager, as far as is known
+    /// here.
+    pub fn place_proof(&self, id: NodeId, addr: &str) -> Option<PlaceProof> {
+        let own = self.node(id).filter(|node| node.role == Role::Manager)?;
+        Some(match self.manager_at(id, addr) {
+            _ if own.addr == addr => PlaceProof::Nothing,
+            _ if !own.addr.is_empty() => PlaceProof::Answer,
+            Some(other) => PlaceProof::SilenceOf(other),
+            None => PlaceProof::Nothing,
+        })
+    }
+
+    /// The manager besides this one whose record has an address.
+    pub fn manager_at(&self, besides: NodeId, addr: &str) -> Option<NodeId> {
+        let mut others = self.managers().filter(|node| node.id != besides);
+        others.find(|node| node.addr == addr).map(|node| node.id)
     }
 
     /// Whether the managers still have a majority without this one, as far as the leader hears of them.

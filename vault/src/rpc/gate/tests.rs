@@ -23,6 +23,7 @@ async fn daemon() -> (TestFolder, Arc<Daemon>) {
         run_dir: folder.path().to_owned(),
         listen: "127.0.0.1:2377".parse().unwrap(),
         advertise: None,
+        managers: Vec::new(),
         limits: Limits { memory_budget: 1 << 20, space, log, meters: Arc::default() },
         is_rootless: false,
     };

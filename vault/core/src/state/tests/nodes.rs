@@ -246,6 +246,34 @@ fn what_a_manager_says_of_itself_is_in_its_record() {
 }
 
 #[test]
+fn a_managers_word_on_its_address_needs_a_proof_unless_its_record_says_so() {
+    let mut state = cluster();
+    for (n, role, addr) in [
+        (3, Role::Manager, "a3"),
+        (4, Role::Manager, "a4"),
+        (5, Role::Manager, ""),
+        (6, Role::Worker, "a6"),
+    ] {
+        let joined = Node { addr: addr.into(), ..node(n, role) };
+        state.run(u64::from(n), at(20, Action::AdmitNode(Box::new(joined))));
+    }
+    for (n, addr, expected) in [
+        (3, "a3", Some(PlaceProof::Nothing)),
+        (3, "a9", Some(PlaceProof::Answer)),
+        (3, "a4", Some(PlaceProof::Answer)),
+        (5, "a9", Some(PlaceProof::Nothing)),
+        (5, "a6", Some(PlaceProof::Nothing)),
+        (5, "a4", Some(PlaceProof::SilenceOf(node_id(4)))),
+        (6, "a6", None),
+        (77, "a9", None),
+    ] {
+        assert_eq!(state.place_proof(node_id(n), addr), expected, "{n} at {addr}");
+    }
+    assert_eq!(state.manager_at(node_id(3), "a4"), Some(node_id(4)));
+    assert_eq!(state.manager_at(node_id(4), "a4"), None);
+}
+
+#[test]
 fn hearing_of_a_node_does_not_make_an_operators_change_stale() {
     let mut state = managers(3);
     let seen = state.node(node_id(3)).unwrap().meta.version_index;
