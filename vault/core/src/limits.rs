@@ -160,3 +160,54 @@ pub const CLOCK_KNOWN_FOR: Duration = Duration::from_secs(30);
 pub const CLOCK_WARN_NS: u64 = 1_000_000_000;
 /// Nanoseconds from which on it is urgent: twice what a stamp may run ahead, and joining is near its refusal.
 pub const CLOCK_BAD_NS: u64 = 10_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOLD: &str = include_str!("../../../docs/limits.md");
+
+    /// In bytes or in seconds.
+    fn amount(text: &str) -> u64 {
+        let (number, unit) = text.split_once(' ').unwrap();
+        let unit = match unit {
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            "days" => 86_400,
+            "year" => 31_536_000,
+            _ => panic!("{unit}"),
+        };
+        number.parse::<u64>().unwrap() * unit
+    }
+
+    fn bytes(size: usize) -> u64 {
+        size.try_into().unwrap()
+    }
+
+    #[test]
+    fn sizes_and_times_are_what_the_documentation_tells() {
+        for (name, value, text) in [
+            ("LABEL_BYTES_MAX", bytes(LABEL_BYTES_MAX), "256 KiB"),
+            ("REQUEST_BYTES_MAX", bytes(REQUEST_BYTES_MAX), "4 MiB"),
+            ("COMMAND_BYTES_MAX", bytes(COMMAND_BYTES_MAX), "1 MiB"),
+            ("PAGE_BYTES_MAX", bytes(PAGE_BYTES_MAX), "2 MiB"),
+            ("MEMORY_BYTES_DEFAULT", MEMORY_BYTES_DEFAULT, "1 GiB"),
+            ("RESEAL_BATCH_BYTES", bytes(RESEAL_BATCH_BYTES), "1 MiB"),
+            ("PEER_MESSAGE_BYTES_MAX", bytes(PEER_MESSAGE_BYTES_MAX), "16 MiB"),
+            ("SNAPSHOT_PIECE_BYTES", bytes(SNAPSHOT_PIECE_BYTES), "256 KiB"),
+            ("SNAPSHOT_FILE_BYTES_MAX", SNAPSHOT_FILE_BYTES_MAX, "64 GiB"),
+            ("BACKUP_KEY_BYTES_MAX", bytes(BACKUP_KEY_BYTES_MAX), "64 KiB"),
+            ("BACKUP_PIECE_BYTES", bytes(BACKUP_PIECE_BYTES), "256 KiB"),
+            ("BACKUP_EVERY_SECS_MAX", BACKUP_EVERY_SECS_MAX, "31 days"),
+            ("CERTIFICATE_WARN_SECS", CERTIFICATE_WARN_SECS, "14 days"),
+            ("ROOT_WARN_SECS", ROOT_WARN_SECS, "1 year"),
+            ("REMOVED_KEPT_SECS", REMOVED_KEPT_SECS, "7 days"),
+            ("CLOCK_AWAY_NS", CLOCK_AWAY_NS / 1_000_000_000, "365 days"),
+        ] {
+            assert_eq!(value, amount(text), "{name}");
+            let row = TOLD.lines().find(|line| line.contains(&format!("`{name}`"))).unwrap();
+            assert!(row.contains(text), "{name} is {text}: {row}");
+        }
+    }
+}

@@ -188,6 +188,22 @@ mod tests {
     }
 
     #[test]
+    fn a_majority_is_more_than_half() {
+        for (count, voters, expected) in [
+            (0, 0, false),
+            (1, 1, true),
+            (1, 2, false),
+            (2, 2, true),
+            (1, 3, false),
+            (2, 3, true),
+            (2, 4, false),
+            (3, 4, true),
+        ] {
+            assert_eq!(has_majority(count, voters), expected, "{count} of {voters}");
+        }
+    }
+
+    #[test]
     fn a_manager_may_go_while_a_majority_of_the_others_answers() {
         for (voters, answering, expected) in [
             (1, 0, false),
