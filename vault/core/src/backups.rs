@@ -216,15 +216,25 @@ mod tests {
     #[test]
     fn a_schedule_is_held_to_its_bounds() {
         type Change = fn(&mut Schedule);
-        let rows: [(Change, Option<ScheduleError>); 8] = [
+        let rows: [(Change, Option<ScheduleError>); 15] = [
             (|_| {}, None),
+            (|one| one.every_secs = 2, None),
             (|one| one.every_secs = 1, Some(ScheduleError::Every(1))),
+            (|one| one.every_secs = BACKUP_EVERY_SECS_MAX, None),
             (|one| one.every_secs = u64::MAX, Some(ScheduleError::Every(u64::MAX))),
+            (|one| one.keep = 1_000, None),
+            (|one| one.keep = 1_001, Some(ScheduleError::Keep(1_001))),
             (|one| one.keep = 0, Some(ScheduleError::Keep(0))),
             (|one| one.recipients.clear(), Some(ScheduleError::Recipients(0))),
+            (|one| one.recipients = vec!["age1x".into(); 100], None),
+            (
+                |one| one.recipients = vec!["age1x".into(); 101],
+                Some(ScheduleError::Recipients(101)),
+            ),
             (|one| one.dir = "b".into(), Some(ScheduleError::Dir)),
             (|one| one.dir = "/b\n".into(), Some(ScheduleError::Dir)),
-            (|one| one.dir = "/".repeat(5_000), Some(ScheduleError::Dir)),
+            (|one| one.dir = "/".repeat(2_048), None),
+            (|one| one.dir = "/".repeat(2_049), Some(ScheduleError::Dir)),
         ];
         for (change, refused) in rows {
             let mut one = schedule(3_600);
@@ -305,6 +315,14 @@ mod tests {
         backups.step(at(3_200), Step::Ask(node(1)));
         let asked = backups.asked.unwrap();
         backups.step(at(3_200), Step::Report(asked, Err(long)));
-        assert!(backups.failed.unwrap().reason.len() <= BACKUP_FAILURE_BYTES_MAX);
+        assert_eq!(backups.failed.unwrap().reason.len(), BACKUP_FAILURE_BYTES_MAX);
+    }
+
+    #[test]
+    fn one_of_a_quick_schedule_is_late_only_after_minutes() {
+        let mut backups = Backups::default();
+        backups.step(at(0), Step::Set(Some(schedule(2))));
+        assert_eq!(backups.late_secs(at(602)), None);
+        assert_eq!(backups.late_secs(at(603)), Some(601));
     }
 }

@@ -78,6 +78,13 @@ mod tests {
     }
 
     #[test]
+    fn a_difference_is_shown_in_whole_milliseconds() {
+        for (ahead_ns, ahead_ms) in [(0, 0), (2_999_999, 2), (-2_999_999, -2), (3_000_000, 3)] {
+            assert_eq!(Difference { ahead_ns, within_ns: 0 }.ahead_ms(), ahead_ms, "{ahead_ns}");
+        }
+    }
+
+    #[test]
     fn the_clock_that_most_disagree_with_is_the_wrong_one_even_if_it_asked() {
         let against = |rows: &[(u8, i64)]| {
             let one = |(key, secs): &(u8, i64)| {

@@ -43,6 +43,33 @@ fn a_clock_that_keeps_its_course_is_followed() {
 }
 
 #[test]
+fn a_clock_that_is_off_by_the_bound_itself_is_followed() {
+    for (readings, expected) in [
+        ([(0, 0), (1, 6)], 6),
+        ([(10, 10), (11, 6)], 10),
+        // One that stands still is waited with, not run away from.
+        ([(0, 0), (2, 0)], 0),
+    ] {
+        assert_eq!(run(&readings)[1], (expected, Verdict::Fine, true), "{readings:?}");
+    }
+}
+
+#[test]
+fn from_one_side_of_the_course_to_the_other_is_more_than_one_step() {
+    let stamps: Vec<_> =
+        run(&[(0, 0), (10, 5), (11, 16), (12, 17)]).into_iter().map(|(at, ..)| at).collect();
+    assert_eq!(stamps, [0, 5, 11, 17]);
+}
+
+#[test]
+fn a_stamp_that_is_heard_of_again_later_takes_no_time_away() {
+    let mut stamper = Stamper::default();
+    stamper.stamp(alone(0, NOON));
+    stamper.observe(10 * SEC, at(NOON));
+    assert_eq!(stamper.stamp(alone(10, NOON + 10)).at, at(NOON + 10));
+}
+
+#[test]
 fn a_jump_ahead_is_followed_only_once_it_holds() {
     assert_eq!(
         run(&[(0, 0), (1, 3601), (5, 3605), (11, 3611), (12, 3612)]),
@@ -91,8 +118,10 @@ fn at_a_start_the_clock_is_believed_and_a_strange_one_is_named() {
     for (wall, expected, clock) in [
         (NOON, NOON, Verdict::Fine),
         (NOON + 86_400, NOON + 86_400, Verdict::Fine),
+        (NOON + year, NOON + year, Verdict::Fine),
         (NOON + year + 1, NOON + year + 1, ahead(year + 1)),
-        (NOON - 3, NOON, Verdict::Fine),
+        (NOON - 5, NOON, Verdict::Fine),
+        (NOON - 6, NOON, behind(6)),
         (NOON - 60, NOON, behind(60)),
     ] {
         let mut stamper = Stamper::default();
