@@ -216,5 +216,6 @@ mod tests {
         assert_eq!((tags.get(&label("blue")), tags.len()), (None, 2));
         tags.retain(|number| number == 2);
         assert_eq!(tags, Tags::from_iter([(label("current"), 1), (label("current"), 2)]));
+        assert!(!tags.is_empty() && Tags::default().is_empty());
     }
 }
