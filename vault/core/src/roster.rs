@@ -207,6 +207,8 @@ mod tests {
     fn a_manager_may_go_while_a_majority_of_the_others_answers() {
         for (voters, answering, expected) in [
             (1, 0, false),
+            // An only manager stays, whoever else answers.
+            (1, 1, false),
             (2, 1, true),
             (2, 0, false),
             (3, 2, true),
