@@ -31,3 +31,59 @@ pub fn of(refusal: &Refusal) -> &'static str {
         Refusal::TokenChanges => "token_changes",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::ObjectKind;
+    use crate::id::NodeId;
+    use crate::name::SecretName;
+    use crate::versioned::VersionRef;
+
+    fn refusals() -> [Refusal; 24] {
+        let (kind, name) = (ObjectKind::Secret, SecretName::parse("a").unwrap());
+        let (id, number) = (NodeId::from_entropy([1; 17]), 1);
+        let text = String::new;
+        let named = || name.clone();
+        [
+            Refusal::ClusterExists,
+            Refusal::NoCluster,
+            Refusal::NameTaken { kind, name: text() },
+            Refusal::NotFound { kind, reference: text() },
+            Refusal::Ambiguous { kind, reference: text(), matches: 2 },
+            Refusal::InUse { kind, name: named(), services: vec![] },
+            Refusal::GrantedSecretsMissing { names: vec![] },
+            Refusal::OutOfSequence,
+            Refusal::OldKey,
+            Refusal::NumberTaken,
+            Refusal::NoVersion { kind, name: named(), version: VersionRef::Number(1) },
+            Refusal::NoPrevious { kind, name: named() },
+            Refusal::VersionNeeded { kind, name: named(), number, why: text() },
+            Refusal::VersionHeld { kind, name: named(), number, holders: vec![], others: 0 },
+            Refusal::LabelsTooMany { kind, name: named() },
+            Refusal::NamedTwice { kind, name: named() },
+            Refusal::LastManager,
+            Refusal::QuorumLoss,
+            Refusal::NoLabel { key: text() },
+            Refusal::NodeIsManager { id },
+            Refusal::NodeIsNotDown { id },
+            Refusal::NodesTooMany { max: 1 },
+            Refusal::RoleChanged { id },
+            Refusal::TokenChanges,
+        ]
+    }
+
+    #[test]
+    fn the_word_of_a_refusal_is_its_name() {
+        for refusal in refusals() {
+            let shown = format!("{refusal:?}");
+            let name = shown.split(' ').next().unwrap();
+            let letter = |letter: char| match letter.is_uppercase() {
+                true => format!("_{}", letter.to_lowercase()),
+                false => letter.to_string(),
+            };
+            let words: String = name.chars().map(letter).collect();
+            assert_eq!(of(&refusal), words.trim_start_matches('_'));
+        }
+    }
+}

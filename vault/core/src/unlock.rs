@@ -156,6 +156,10 @@ mod tests {
             other[at] ^= 1;
             assert!(!key.equals(&other), "byte {at}");
         }
+        // Differences that are alike do not cancel each other out.
+        let mut other = [7; 32];
+        (other[0], other[31]) = (6, 6);
+        assert!(!key.equals(&other));
         assert!(!key.equals(&[7; 31]) && !key.equals(&[]));
     }
 }
