@@ -78,11 +78,11 @@ mod tests {
         for refusal in refusals() {
             let shown = format!("{refusal:?}");
             let name = shown.split(' ').next().unwrap();
-            let letter = |letter: char| match letter.is_uppercase() {
-                true => format!("_{}", letter.to_lowercase()),
-                false => letter.to_string(),
-            };
-            let words: String = name.chars().map(letter).collect();
+            let parts = name.chars().flat_map(|letter| {
+                let gap = letter.is_uppercase().then_some('_');
+                gap.into_iter().chain([letter.to_ascii_lowercase()])
+            });
+            let words: String = parts.collect();
             assert_eq!(of(&refusal), words.trim_start_matches('_'));
         }
     }
