@@ -55,6 +55,8 @@ pub(crate) struct Restored {
     pub(crate) header: BackupHeader,
     pub(crate) node_id: String,
     pub(crate) recovery_epoch: u32,
+    /// The new one, if the cluster has autolock.
+    pub(crate) unlock_key: Option<Zeroizing<String>>,
 }
 
 /// How a cluster stands, as one manager sees it. Moments are seconds since 1970.

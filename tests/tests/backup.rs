@@ -252,5 +252,7 @@ fn what_is_asked_for_wrongly_saves_nothing() {
     daemon.end();
 }
 
+#[path = "backup/locked.rs"]
+mod locked;
 #[path = "backup/scheduled.rs"]
 mod scheduled;

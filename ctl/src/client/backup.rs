@@ -154,8 +154,10 @@ impl Client {
     ) -> Result<Restored, SendError> {
         let answer: v1::RestoreBackupResponse =
             self.send_file("Restore", key, advertise_addr, Box::new(file)).await?;
-        let v1::RestoreBackupResponse { header: found, node_id, recovery_epoch } = answer;
-        Ok(Restored { header: header(found)?, node_id, recovery_epoch })
+        let v1::RestoreBackupResponse { header: found, node_id, recovery_epoch, unlock_key } =
+            answer;
+        let unlock_key = (!unlock_key.is_empty()).then(|| Zeroizing::new(unlock_key));
+        Ok(Restored { header: header(found)?, node_id, recovery_epoch, unlock_key })
     }
 
     /// Sends a file with its key.

@@ -14,6 +14,7 @@ use crate::args::BackupKeyArgs;
 use crate::args::SaveBackupArgs;
 use crate::client::Client;
 use crate::client::SendError;
+use crate::commands::lock::unlock_text;
 use crate::exit::Failure;
 use crate::host::Host;
 use crate::human;
@@ -116,8 +117,16 @@ async fn restore(
     path: &Path,
 ) -> Result<(), Failure> {
     let (key, file) = (key::key(key, path)?, open(path)?);
-    let sent = Client::connect(host).await?.restore_backup(key, advertise_addr, file).await;
-    Ok(out::line(restored_text(&sent.map_err(|error| failure(path, error))?))?)
+    let client = Client::connect(host).await?;
+    let sent = client.restore_backup(key, advertise_addr, file).await;
+    let restored = sent.map_err(|error| failure(path, error))?;
+    out::line(restored_text(&restored))?;
+    if let Some(key) = &restored.unlock_key {
+        out::line(format_args!("\nThe unlock key is new as well. {}", unlock_text(key)))?;
+        // Shown first: without the key a locked disk is lost.
+        client.await_lock().await?;
+    }
+    Ok(())
 }
 
 fn restored_text(restored: &Restored) -> String {
@@ -204,7 +213,12 @@ mod tests {
 
     #[test]
     fn what_came_back_is_told_with_what_to_do_next() {
-        let restored = Restored { header: header(), node_id: "M".to_owned(), recovery_epoch: 9 };
+        let restored = Restored {
+            header: header(),
+            node_id: "M".to_owned(),
+            recovery_epoch: 9,
+            unlock_key: None,
+        };
         let text = restored_text(&restored);
         for part in ["(M)", "Cluster     C", "epoch is 9", "join-token manager", "leave --force"] {
             assert!(text.contains(part), "{part}");

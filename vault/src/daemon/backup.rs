@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Daemon, InitError, hostname};
 use crate::backup::{Contents, Header};
-use crate::manager::{self, Founding};
+use crate::manager::{self, Founding, Locked};
 
 /// A cluster that was brought back.
 pub struct Restored {
@@ -12,6 +12,8 @@ pub struct Restored {
     pub header: Header,
     pub node_id: vault_core::id::NodeId,
     pub recovery_epoch: u32,
+    /// The new unlock key, if it has autolock.
+    pub locked: Option<Locked>,
 }
 
 impl Daemon {
@@ -30,10 +32,10 @@ impl Daemon {
         let founding = Founding { hostname: hostname(), addr, autolock: false };
         let limits = self.config.limits.clone();
         let restored = manager::restore(&self.config.state_dir, contents, founding, limits).await?;
-        let manager = Arc::new(restored);
+        let (manager, locked) = (Arc::new(restored.0), restored.1);
         let (node_id, recovery_epoch) = (manager.node_id(), manager.membership().recovery_epoch);
         tracing::info!(node = %node_id, cluster = %header.cluster, "cluster restored from a backup");
         self.take_up(Arc::clone(&manager), port).await;
-        Ok(Restored { header, node_id, recovery_epoch })
+        Ok(Restored { header, node_id, recovery_epoch, locked })
     }
 }

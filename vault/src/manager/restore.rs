@@ -15,7 +15,10 @@ use vault_memory::GuardError;
 
 use super::admission::{AdmitError, IssueError};
 use super::found::{own_identity, own_node, remove_draft};
-use super::{CLUSTER, CallError, DRAFT, Files, Founding, Limits, Manager, ManagerError, SNAPSHOTS};
+use super::{
+    CLUSTER, CallError, DRAFT, Files, Founding, Limits, Locked, LockingError, Manager,
+    ManagerError, SNAPSHOTS,
+};
 use crate::backup::Contents;
 use crate::disk::diskkey::DiskKey;
 use crate::disk::folder::{Folder, RealFolder};
@@ -42,15 +45,17 @@ pub enum RestoreError {
     Call(#[from] CallError),
     #[error("the join tokens were not made anew")]
     Tokens(#[from] AdmitError),
+    #[error("the unlock key was not made anew")]
+    UnlockKey(#[from] LockingError),
 }
 
-/// Brings a cluster back from what was read and checked before.
+/// Brings a cluster back from what was read and checked before. Gives the new unlock key if it has autolock.
 pub async fn restore(
     state_dir: &Path,
     contents: Contents,
     founding: Founding,
     limits: Limits,
-) -> Result<Manager, RestoreError> {
+) -> Result<(Manager, Option<Locked>), RestoreError> {
     remove_draft(state_dir)?;
     let made = make(state_dir, contents, founding, limits).await;
     if made.is_err() {
@@ -64,7 +69,7 @@ async fn make(
     contents: Contents,
     founding: Founding,
     limits: Limits,
-) -> Result<Manager, RestoreError> {
+) -> Result<(Manager, Option<Locked>), RestoreError> {
     let Contents { header, keyring, mut view, .. } = contents;
     let home = RealFolder::open(state_dir)?;
     let folder = home.folder(DRAFT)?;
@@ -93,7 +98,12 @@ async fn make(
     // Whoever knew them knew the cluster as it was.
     manager.rotate_token(Role::Worker).await?;
     manager.rotate_token(Role::Manager).await?;
+    match manager.rotate_unlock_key().await {
+        Ok(()) | Err(LockingError::Off) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let locked = manager.locked_under().await?;
     home.rename(DRAFT, CLUSTER)?;
     home.flush()?;
-    Ok(manager)
+    Ok((manager, locked))
 }

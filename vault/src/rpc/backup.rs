@@ -111,6 +111,9 @@ impl Backup for Daemon {
             header: Some(to_message(&restored.header)),
             node_id: restored.node_id.to_string(),
             recovery_epoch: restored.recovery_epoch,
+            unlock_key: restored
+                .locked
+                .map_or_else(String::new, |locked| locked.key.to_text().to_string()),
         }))
     }
 
