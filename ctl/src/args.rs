@@ -206,6 +206,17 @@ pub(crate) struct ListArgs {
     pub(crate) format: Option<String>,
 }
 
+/// How new an answer has to be.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct ReadArgs {
+    /// Show what this manager knows, without asking the others: it may be old. Works without a majority, too
+    #[arg(long)]
+    pub(crate) stale: bool,
+    /// Show what this manager knows once it has followed the log to this index: no older than what you saw there
+    #[arg(long, value_name = "INDEX", conflicts_with = "stale")]
+    pub(crate) at_least: Option<u64>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodeCommand {
     /// List nodes in the swarm
@@ -213,6 +224,8 @@ pub(crate) enum NodeCommand {
     Ls {
         #[command(flatten)]
         list: ListArgs,
+        #[command(flatten)]
+        read: ReadArgs,
     },
     /// Show nodes in detail
     #[command(after_help = "Example:\n  coffer node inspect self")]
@@ -220,6 +233,8 @@ pub(crate) enum NodeCommand {
         /// Format output: 'json', or a template such as '{{.ID}}'
         #[arg(long)]
         format: Option<String>,
+        #[command(flatten)]
+        read: ReadArgs,
         /// IDs, unique prefixes of them, host names, or self
         #[arg(value_name = "NODE", required = true)]
         references: Vec<String>,
@@ -264,12 +279,16 @@ pub(crate) enum ServiceCommand {
     Ls {
         #[command(flatten)]
         list: ListArgs,
+        #[command(flatten)]
+        read: ReadArgs,
     },
     /// List the tasks of one or more services
     #[command(after_help = "Example:\n  coffer service ps web")]
     Ps {
         #[command(flatten)]
         list: ListArgs,
+        #[command(flatten)]
+        read: ReadArgs,
         /// Do not truncate output
         #[arg(long)]
         no_trunc: bool,
@@ -282,6 +301,8 @@ pub(crate) enum ServiceCommand {
         /// Format output using a template such as '{{.Spec.Name}}'
         #[arg(short, long)]
         format: Option<String>,
+        #[command(flatten)]
+        read: ReadArgs,
         #[arg(value_name = "SERVICE", required = true)]
         references: Vec<String>,
     },

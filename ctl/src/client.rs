@@ -21,14 +21,19 @@ use proto::v1::swarm_client::SwarmClient;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tonic::Code;
+use tonic::Request;
 use tonic::Response;
 use tonic::Status;
-use tonic::transport::Channel;
+use tonic::metadata::MetadataValue;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport;
 use tonic::transport::Endpoint;
 use tonic::transport::Uri;
 use zeroize::Zeroizing;
 
 use crate::host::Host;
+use crate::host::Reading;
 use crate::human::os_error;
 use crate::limits::CALL_DEADLINE;
 use crate::limits::JOIN_DEADLINE;
@@ -80,6 +85,24 @@ pub(crate) enum Refusal {
     Other,
 }
 
+/// Says with every call how new its answer has to be.
+#[derive(Clone, Copy)]
+struct Asking(Reading);
+
+impl Interceptor for Asking {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let value = match self.0 {
+            Reading::Newest => return Ok(request),
+            Reading::Stale => MetadataValue::from_static("stale"),
+            Reading::AtLeast(index) => MetadataValue::from(index),
+        };
+        request.metadata_mut().insert("coffer-read", value);
+        Ok(request)
+    }
+}
+
+type Channel = InterceptedService<transport::Channel, Asking>;
+
 /// A connection to one daemon.
 pub(crate) struct Client {
     host: Host,
@@ -100,7 +123,10 @@ impl Client {
         let endpoint = Endpoint::from_static("http://coffer.sock");
         let channel = endpoint.connect_with_connector(connector).await;
         match channel {
-            Ok(channel) => Ok(Self { host: host.clone(), channel }),
+            Ok(channel) => {
+                let asking = Asking(host.freshness());
+                Ok(Self { host: host.clone(), channel: InterceptedService::new(channel, asking) })
+            }
             Err(error) => Err(broken(host, &error)),
         }
     }

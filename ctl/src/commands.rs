@@ -69,9 +69,9 @@ async fn swarm_command(host: &Host, command: SwarmCommand) -> Result<(), Failure
 
 async fn node_command(host: &Host, command: NodeCommand) -> Result<(), Failure> {
     match command {
-        NodeCommand::Ls { list } => node::list(host, &list).await,
-        NodeCommand::Inspect { format, references } => {
-            node::inspect(host, format.as_deref(), &references).await
+        NodeCommand::Ls { list, read } => node::list(&host.reading(read), &list).await,
+        NodeCommand::Inspect { format, read, references } => {
+            node::inspect(&host.reading(read), format.as_deref(), &references).await
         }
         NodeCommand::Promote { references } => node::promote(host, &references).await,
         NodeCommand::Demote { references } => node::demote(host, &references).await,
@@ -83,12 +83,12 @@ async fn node_command(host: &Host, command: NodeCommand) -> Result<(), Failure> 
 async fn service_command(host: &Host, command: ServiceCommand) -> Result<(), Failure> {
     match command {
         ServiceCommand::Create(args) => service::create(host, args).await,
-        ServiceCommand::Ls { list } => service::list(host, &list).await,
-        ServiceCommand::Ps { list, no_trunc, references } => {
-            tasks::list(host, &list, no_trunc, &references).await
+        ServiceCommand::Ls { list, read } => service::list(&host.reading(read), &list).await,
+        ServiceCommand::Ps { list, read, no_trunc, references } => {
+            tasks::list(&host.reading(read), &list, no_trunc, &references).await
         }
-        ServiceCommand::Inspect { format, references } => {
-            service::inspect(host, format.as_deref(), &references).await
+        ServiceCommand::Inspect { format, read, references } => {
+            service::inspect(&host.reading(read), format.as_deref(), &references).await
         }
         ServiceCommand::Rm { references } => service::remove(host, &references).await,
         ServiceCommand::Logs(args) => logs::show(host, &args).await,

@@ -1,8 +1,10 @@
-//! Where the daemon listens: parses `-H` and `COFFER_HOST`. Connects to nothing.
+//! Where the daemon listens, and how new its answers have to be: parses `-H` and `COFFER_HOST`. Connects to nothing.
 
 use std::fmt;
 use std::path::Path;
 use std::path::PathBuf;
+
+use crate::args::ReadArgs;
 
 /// Used when neither `-H` nor `COFFER_HOST` is given.
 pub(crate) const DEFAULT: &str = "unix:///run/coffer/coffer.sock";
@@ -12,9 +14,24 @@ pub(crate) const PATH_BYTES_MAX: usize = 107;
 
 const SCHEME: &str = "unix://";
 
-/// A Unix socket's path, short enough for the kernel.
+/// A Unix socket's path, short enough for the kernel; and how a command reads there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Host(PathBuf);
+pub(crate) struct Host {
+    path: PathBuf,
+    reading: Reading,
+}
+
+/// How new an answer has to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// As everybody acknowledged it before.
+    #[default]
+    Newest,
+    /// As this manager knows it.
+    Stale,
+    /// As it was at this index of the log, or later.
+    AtLeast(u64),
+}
 
 /// Why a host is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,19 +62,34 @@ impl Host {
         match path.len() {
             0 => Err(HostError::PathMissing),
             length if length > PATH_BYTES_MAX => Err(HostError::PathTooLong(length)),
-            _ => Ok(Self(PathBuf::from(path))),
+            _ => Ok(Self { path: PathBuf::from(path), reading: Reading::Newest }),
         }
     }
 
     /// The socket's path.
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
+    }
+
+    /// The same, for a command that may say how new its answer has to be.
+    pub(crate) fn reading(&self, args: ReadArgs) -> Self {
+        let reading = match (args.stale, args.at_least) {
+            (true, _) => Reading::Stale,
+            (false, Some(index)) => Reading::AtLeast(index),
+            (false, None) => Reading::Newest,
+        };
+        Self { path: self.path.clone(), reading }
+    }
+
+    /// How new answers have to be.
+    pub(crate) fn freshness(&self) -> Reading {
+        self.reading
     }
 }
 
 impl fmt::Display for Host {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{SCHEME}{}", self.0.display())
+        write!(out, "{SCHEME}{}", self.path.display())
     }
 }
 

@@ -32,7 +32,7 @@ use crate::manager::{
     ValueError,
 };
 use crate::meters::Meters;
-use crate::raft::View;
+use crate::raft::{Freshness, View};
 use crate::rpc::NodePort;
 use crate::{clocks, duty, level, lock, moved, roster, rotation, scheduler};
 
@@ -293,6 +293,13 @@ impl Daemon {
     pub async fn view(&self) -> Result<(Arc<Manager>, View), CallError> {
         let manager = self.manager()?;
         let view = manager.read().await?;
+        Ok((manager, view))
+    }
+
+    /// A view as new as a caller needs it.
+    pub async fn view_as(&self, freshness: Freshness) -> Result<(Arc<Manager>, View), CallError> {
+        let manager = self.manager()?;
+        let view = manager.read_as(freshness).await?;
         Ok((manager, view))
     }
 

@@ -40,7 +40,7 @@ use crate::home::HomeError;
 use crate::keys::{KeyChangeError, Keys};
 use crate::lock::Locking;
 use crate::meters::Meters;
-use crate::raft::{Consensus, ProposeError, Start, StartError, View};
+use crate::raft::{Consensus, Freshness, ProposeError, Start, StartError, View};
 use crate::space::{RESERVE_BYTES, Space};
 use crate::tls::{Dialer, Tls, TlsError};
 
@@ -323,6 +323,13 @@ impl Manager {
     /// A view that reflects everything acknowledged before this call.
     pub async fn read(&self) -> Result<View, CallError> {
         let read = self.consensus.read().await;
+        self.meters.read(&read);
+        Ok(read?)
+    }
+
+    /// A view as new as somebody needs it.
+    pub async fn read_as(&self, freshness: Freshness) -> Result<View, CallError> {
+        let read = self.consensus.read_as(freshness).await;
         self.meters.read(&read);
         Ok(read?)
     }

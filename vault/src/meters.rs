@@ -125,6 +125,7 @@ fn reason_of(error: &CallError) -> &'static str {
         CallError::Propose(ProposeError::Unknown) => "outcome_unknown",
         CallError::Propose(ProposeError::Stopped) => "stopping",
         CallError::Propose(ProposeError::DiskHangs { .. }) => "disk_hangs",
+        CallError::Propose(ProposeError::Behind { .. }) => "behind",
         CallError::MemoryBudget { .. } => "memory_budget",
         CallError::DiskFull { .. } => "disk_full",
         CallError::Level(_) => "feature_level",

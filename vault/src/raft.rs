@@ -26,6 +26,7 @@ pub use deadline::one_call;
 pub use machine::{RestoreError, View};
 pub use members::{MemberChangeError, MemberStatus, Standing};
 pub use network::Door;
+pub use reads::Freshness;
 pub use store::EntryError;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ pub(crate) mod ca;
 mod convert;
 mod dispatch;
 mod events;
+mod fresh;
 mod gate;
 mod listener;
 mod node_gate;

@@ -10,6 +10,7 @@ use clap::Args;
 use clap::Subcommand;
 
 use super::ListArgs;
+use super::ReadArgs;
 use super::parse_filter;
 use super::parse_label;
 
@@ -36,6 +37,8 @@ pub(crate) enum ValueCommand {
         filters: Vec<(String, String)>,
         #[command(flatten)]
         list: ListArgs,
+        #[command(flatten)]
+        read: ReadArgs,
     },
     /// Display detailed information on one or more secrets
     #[command(after_help = "Example:\n  coffer secret inspect --pretty db-password")]
@@ -46,6 +49,8 @@ pub(crate) enum ValueCommand {
         /// Format output using a template such as '{{.Spec.Name}}'
         #[arg(short, long)]
         format: Option<String>,
+        #[command(flatten)]
+        read: ReadArgs,
         #[arg(value_name = "SECRET", required = true)]
         references: Vec<String>,
     },
@@ -87,6 +92,8 @@ pub(crate) enum ValueCommand {
         /// Format output: 'table', 'table TEMPLATE', 'json', or a template such as '{{.Version}}'
         #[arg(long)]
         format: Option<String>,
+        #[command(flatten)]
+        read: ReadArgs,
         #[arg(value_name = "SECRET")]
         reference: String,
     },

@@ -2,9 +2,9 @@
 
 use proto::v1;
 use proto::v1::nodes_client::NodesClient;
-use tonic::transport::Channel;
 
 use super::CallError;
+use super::Channel;
 use super::Client;
 use super::convert;
 use super::filled;

@@ -2,10 +2,10 @@
 
 use proto::v1;
 use proto::v1::services_client::ServicesClient;
-use tonic::transport::Channel;
 
 use super::Answers;
 use super::CallError;
+use super::Channel;
 use super::Client;
 use super::convert;
 use super::filled;

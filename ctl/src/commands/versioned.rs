@@ -54,15 +54,19 @@ pub(crate) enum VersionedError {
 pub(crate) async fn run(host: &Host, class: Class, command: ValueCommand) -> Result<(), Failure> {
     match command {
         ValueCommand::Create(args) => create(host, class, args).await,
-        ValueCommand::Ls { filters, list } => list::list(host, class, filters, &list).await,
-        ValueCommand::Inspect { pretty, format, references } => {
+        ValueCommand::Ls { filters, list, read } => {
+            list::list(&host.reading(read), class, filters, &list).await
+        }
+        ValueCommand::Inspect { pretty, format, read, references } => {
+            let host = &host.reading(read);
             inspect::inspect(host, class, pretty, format.as_deref(), &references).await
         }
         ValueCommand::Rm { references } => change::remove(host, class, &references).await,
         ValueCommand::Rotate(args) => rotate::rotate(host, class, args).await,
         ValueCommand::Activate { targets } => change::activate(host, class, &targets).await,
         ValueCommand::Rollback { references } => change::roll_back(host, class, &references).await,
-        ValueCommand::Versions { quiet, format, reference } => {
+        ValueCommand::Versions { quiet, format, read, reference } => {
+            let host = &host.reading(read);
             versions::list(host, class, &ListArgs { quiet, format }, &reference).await
         }
         ValueCommand::Destroy { version, force, yes, reference } => {

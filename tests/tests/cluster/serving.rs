@@ -53,3 +53,44 @@ fn what_a_follower_passed_on_is_recorded_everywhere() {
         }
     }
 }
+
+/// Without a majority nothing new can be known, but what is known can be looked at; and what was seen on one manager
+/// is never missing on another, for whoever says what he saw.
+#[test]
+fn a_manager_shows_what_it_knows_to_whoever_asks_for_no_more() {
+    let test = "a_manager_shows_what_it_knows_to_whoever_asks_for_no_more";
+    let Some(nodes) = nodes::<3>(test) else { return };
+    let mut daemons = form(&nodes);
+    nodes[0].secret("first", b"value");
+    let index = nodes[0].coffer(&["secret", "inspect", "-f", "{{.Version.Index}}", "first"]).word();
+    for node in &nodes {
+        let seen = node.coffer(&["secret", "ls", "--at-least", &index, "--format", "{{.Name}}"]);
+        assert_eq!(seen.word(), "first");
+    }
+    daemons.drain(1..).for_each(tests::Daemon::kill);
+    let alone = &nodes[0];
+    assert!(alone.coffer(&["secret", "ls"]).stderr.contains("does not have a leader"));
+    let node_id =
+        alone.coffer(&["node", "inspect", "--stale", "--format", "{{.ID}}", "self"]).word();
+    for args in [
+        &["secret", "ls", "--stale", "--format", "{{.Name}}"][..],
+        &["secret", "ls", "--at-least", &index, "--format", "{{.Name}}"],
+        &["secret", "inspect", "--stale", "-f", "{{.Spec.Name}}", "first"],
+    ] {
+        assert_eq!(alone.coffer(args).word(), "first", "{args:?}");
+    }
+    for args in [
+        &["secret", "versions", "--stale", "first"][..],
+        &["config", "ls", "--stale"],
+        &["node", "ls", "--stale"],
+        &["node", "inspect", "--at-least", &index, &node_id],
+        &["service", "ls", "--stale"],
+    ] {
+        assert_eq!(alone.coffer(args).code, Some(0), "{args:?}");
+    }
+    let early = alone.coffer(&["secret", "ls", "--at-least", "1000000"]);
+    let text = "this manager has followed the log to index";
+    assert!(early.code == Some(1) && early.stderr.contains(text), "{early:?}");
+    let both = alone.coffer(&["secret", "ls", "--stale", "--at-least", "1"]);
+    assert_eq!(both.code, Some(125), "{both:?}");
+}

@@ -26,7 +26,7 @@ use super::machine::{Machine, RestoreError, Shelf, View};
 use super::members::{self, MemberChangeError, MemberStatus, Standing};
 use super::network::{Door, Envelope, ForwardError, Heard, Network, Peers};
 use super::office::{follow_office, yield_office};
-use super::reads::Reads;
+use super::reads::{Freshness, Reads};
 use super::store::{EntryError, LogStore, entry_from};
 use super::types::{Member, Proposal, ServerMetrics, Types};
 use crate::audit::Audit;
@@ -103,6 +103,11 @@ pub enum ProposeError {
         "this manager's disk has not answered for {millis} ms: nothing was changed. Reads go on; writes do again once it answers"
     )]
     DiskHangs { millis: u128 },
+    #[error(
+        "this manager has followed the log to index {index}, not to {wanted}, in {} s: ask another manager, or see why with coffer status",
+        PATIENCE.as_secs()
+    )]
+    Behind { index: u64, wanted: u64 },
 }
 
 /// Why one try gave nothing.
@@ -372,6 +377,22 @@ impl Consensus {
                 Ok(Err(_)) if Instant::now() + RETRY < deadline => self.pause().await,
                 Ok(Err(_)) | Err(_) => return Err(ProposeError::NoLeader),
             }
+        }
+    }
+
+    /// A view as new as somebody needs it.
+    pub async fn read_as(&self, freshness: Freshness) -> Result<View, ProposeError> {
+        let wanted = match freshness {
+            Freshness::Newest => return self.read().await,
+            Freshness::Own => return Ok(self.view()),
+            Freshness::AtLeast(index) => index,
+        };
+        let mut applied = self.raft.watch_apply_progress();
+        let reached = applied.wait_until(|id| id.is_some_and(|id| id.index() >= wanted));
+        match timeout_at(end(), reached).await {
+            Ok(Ok(_)) => Ok(self.view()),
+            Ok(Err(_)) => Err(ProposeError::Stopped),
+            Err(_) => Err(ProposeError::Behind { index: self.view().state.index(), wanted }),
         }
     }
 

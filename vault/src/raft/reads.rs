@@ -1,4 +1,4 @@
-//! Reads on a follower: how far its view must have come, asked of the leader. Reads that wait together
+//! Reads: how new they are; and on a follower, how far its view must have come, asked of the leader. Reads that wait together
 //! share one question.
 
 use openraft::Raft;
@@ -13,6 +13,18 @@ use super::types::Types;
 const WAITING_MAX: usize = 4_096;
 
 type Asker = oneshot::Sender<Option<u64>>;
+
+/// How new a view has to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Freshness {
+    /// It reflects everything acknowledged before the call.
+    #[default]
+    Newest,
+    /// As this manager knows it: nobody else is asked, and it may be old.
+    Own,
+    /// It reflects the log up to this index at least: what its caller has seen before.
+    AtLeast(u64),
+}
 
 /// The way to ask.
 pub(super) struct Reads(mpsc::Sender<Asker>);

@@ -14,6 +14,7 @@ use vault_core::access::{Call, Caller, may};
 use vault_core::command::Actor;
 use vault_core::id::ObjectId;
 
+use super::fresh;
 use super::listener::Peer;
 use crate::audit::Called;
 use crate::clock;
@@ -95,7 +96,13 @@ where
             Some(call) if caller.is_none_or(|caller| !may(caller, call)) => {
                 Some(Status::permission_denied("this caller may not make this call"))
             }
-            Some(_) => None,
+            Some(call) => match fresh::read(call, request.headers()) {
+                Ok(freshness) => {
+                    request.extensions_mut().insert(freshness);
+                    None
+                }
+                Err(refused) => Some(refused),
+            },
         };
         let daemon = Arc::clone(&self.daemon);
         if let Some(refused) = refused {

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 use vault_core::command::{ObjectKind, Refusal};
 use vault_core::node::{Availability, Role};
 
-use super::{convert, status};
+use super::{convert, fresh, status};
 use crate::daemon::{Daemon, NodeChange};
 use crate::manager::Manager;
 
@@ -20,9 +20,10 @@ fn leader(manager: &Manager) -> String {
 impl Nodes for Daemon {
     async fn list(
         &self,
-        _request: Request<v1::ListNodesRequest>,
+        request: Request<v1::ListNodesRequest>,
     ) -> Result<Response<v1::ListNodesResponse>, Status> {
-        let (manager, view) = self.view().await.map_err(|error| status::of_call(&error))?;
+        let view = self.view_as(fresh::of(&request)).await;
+        let (manager, view) = view.map_err(|error| status::of_call(&error))?;
         let leader = leader(&manager);
         Ok(Response::new(v1::ListNodesResponse {
             nodes: view.state.nodes().map(|node| convert::node(node, &leader)).collect(),
@@ -35,7 +36,8 @@ impl Nodes for Daemon {
         &self,
         request: Request<v1::InspectNodeRequest>,
     ) -> Result<Response<v1::InspectNodeResponse>, Status> {
-        let (manager, view) = self.view().await.map_err(|error| status::of_call(&error))?;
+        let view = self.view_as(fresh::of(&request)).await;
+        let (manager, view) = view.map_err(|error| status::of_call(&error))?;
         let mut reference = request.into_inner().reference;
         if reference == "self" {
             reference = manager.node_id().to_string();

@@ -21,7 +21,7 @@ use vault_core::state::State;
 use vault_core::task::{Task, TaskState};
 
 use super::convert::{self, needed};
-use super::status;
+use super::{fresh, status};
 use crate::agent::{LogLine, Logs};
 use crate::daemon::Daemon;
 use crate::manager::{Changed, Manager};
@@ -72,9 +72,11 @@ impl Services for Daemon {
         &self,
         request: Request<ListServicesRequest>,
     ) -> Result<Response<ListServicesResponse>, Status> {
+        let freshness = fresh::of(&request);
         let request = request.into_inner();
         let (after, limit) = convert::page(request.limit, &request.after);
-        let (_, view) = self.view().await.map_err(|error| status::of_call(&error))?;
+        let view = self.view_as(freshness).await;
+        let (_, view) = view.map_err(|error| status::of_call(&error))?;
         let mut page = convert::Page::of(limit);
         for service in view.state.services().page(after.as_ref(), usize::MAX) {
             let message = convert::service(service, running(&view.state, service));
@@ -90,7 +92,8 @@ impl Services for Daemon {
         &self,
         request: Request<InspectServiceRequest>,
     ) -> Result<Response<InspectServiceResponse>, Status> {
-        let (_, view) = self.view().await.map_err(|error| status::of_call(&error))?;
+        let view = self.view_as(fresh::of(&request)).await;
+        let (_, view) = view.map_err(|error| status::of_call(&error))?;
         let service = find(&view, &request.into_inner().reference)?;
         let service = convert::service(service, running(&view.state, service));
         let index = view.state.index();
@@ -101,7 +104,8 @@ impl Services for Daemon {
         &self,
         request: Request<ListTasksRequest>,
     ) -> Result<Response<ListTasksResponse>, Status> {
-        let (_, view) = self.view().await.map_err(|error| status::of_call(&error))?;
+        let view = self.view_as(fresh::of(&request)).await;
+        let (_, view) = view.map_err(|error| status::of_call(&error))?;
         let service = find(&view, &request.into_inner().reference)?;
         let mut tasks: Vec<_> = view.state.tasks().of_service(service.id).collect();
         // By slot, the newest first: as they are shown.

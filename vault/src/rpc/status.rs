@@ -52,9 +52,10 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Status {
 
 fn of_propose(error: &ProposeError) -> Status {
     let code = match error {
-        ProposeError::NoLeader | ProposeError::Stopped | ProposeError::DiskHangs { .. } => {
-            Code::Unavailable
-        }
+        ProposeError::NoLeader
+        | ProposeError::Stopped
+        | ProposeError::DiskHangs { .. }
+        | ProposeError::Behind { .. } => Code::Unavailable,
         ProposeError::Unknown => Code::DeadlineExceeded,
     };
     Status::new(code, error.to_string())

@@ -11,7 +11,7 @@ use vault_core::seal::Plaintext;
 use vault_core::versioned::{Class, VersionLabel, VersionLimit, VersionRef};
 
 use super::convert::{self, RequestError, asked, needed};
-use super::status;
+use super::{fresh, status};
 use crate::daemon::Daemon;
 use crate::manager::{Changed, Draft, NextVersion, lookup};
 
@@ -66,12 +66,14 @@ pub(super) async fn list(
     class: Class,
     request: Request<v1::ListValuesRequest>,
 ) -> Result<Response<v1::ListValuesResponse>, Status> {
+    let freshness = fresh::of(&request);
     let request = request.into_inner();
     let (after, limit) = convert::page(request.limit, &request.after);
     let pairs = request.filters.iter().map(|filter| (filter.key.as_str(), filter.value.as_str()));
     let filters =
         Filters::parse(class, pairs).map_err(|error| status::of_request(&error.into()))?;
-    let (manager, view) = daemon.view().await.map_err(|error| status::of_call(&error))?;
+    let (manager, view) =
+        daemon.view_as(freshness).await.map_err(|error| status::of_call(&error))?;
     let objects = view.state.of_class(class).page(after.as_ref(), usize::MAX);
     let wanted = objects.filter(|one| filters.admit(one.id, &one.folded(), &one.labels));
     let mut page = convert::Page::of(limit);
@@ -93,8 +95,10 @@ pub(super) async fn inspect(
     class: Class,
     request: Request<v1::InspectValueRequest>,
 ) -> Result<Response<v1::InspectValueResponse>, Status> {
+    let freshness = fresh::of(&request);
     let reference = request.into_inner().reference;
-    let (manager, view) = daemon.view().await.map_err(|error| status::of_call(&error))?;
+    let (manager, view) =
+        daemon.view_as(freshness).await.map_err(|error| status::of_call(&error))?;
     let object = lookup(&view.state, class, &reference);
     let object = object.map_err(|refusal| status::of_refusal(&refusal))?;
     let mut value = convert::value_with_versions(&view.state, object);
