@@ -9,6 +9,8 @@ mod disks;
 mod peers;
 #[path = "planted/several.rs"]
 mod several;
+#[path = "planted/upgrade.rs"]
+mod upgrade;
 
 use std::time::{Duration, Instant};
 

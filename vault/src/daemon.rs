@@ -458,7 +458,7 @@ async fn let_go(manager: Arc<Manager>) {
 /// What this node says of itself as a manager.
 fn own_place(addr: String) -> ManagerPlace {
     let engine_version = env!("CARGO_PKG_VERSION").to_owned();
-    ManagerPlace { addr, hostname: hostname(), engine_version, level: Level::KNOWN }
+    ManagerPlace { addr, hostname: hostname(), engine_version, level: Level::known() }
 }
 
 fn hostname() -> String {

@@ -106,7 +106,7 @@ async fn join(node: usize, limits: impl Fn() -> Result<Limits, String>) -> Resul
             addr: addr(node),
             hostname: host(node),
             engine_version: env!("CARGO_PKG_VERSION").to_owned(),
-            level: Level::KNOWN,
+            level: Level::known(),
         };
         let joining = Joining {
             remote: addr(other),

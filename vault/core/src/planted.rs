@@ -1,7 +1,8 @@
 //! Bugs that are built in on purpose, each at its real place, to prove that the checks find them
 //! (`docs/faults.md`). Compiled with `--cfg planted` alone; a program that is given to anybody has none of it.
 //!
-//! The shell says once, at its start, which of them is on.
+//! The shell says once, at its start, which of them is on. The same program stands in for one of a later version, for
+//! the check of upgrades.
 
 use std::sync::OnceLock;
 
@@ -65,4 +66,17 @@ pub fn plant(bug: Bug) {
 /// Whether a bug is on.
 pub fn on(bug: Bug) -> bool {
     CHOSEN.get() == Some(&bug)
+}
+
+static LEVEL: OnceLock<u32> = OnceLock::new();
+
+/// Makes this a program of a later version, for good: it knows this feature level, with which updates of an object's
+/// labels came.
+pub fn know(level: u32) {
+    LEVEL.get_or_init(|| level);
+}
+
+/// The level that was given.
+pub fn level() -> Option<u32> {
+    LEVEL.get().copied()
 }

@@ -218,7 +218,7 @@ pub(super) fn own_node(membership: Membership, founding: &Founding, issued: Issu
         availability: Availability::Active,
         addr: founding.addr.clone(),
         engine_version: env!("CARGO_PKG_VERSION").to_owned(),
-        level: Level::KNOWN,
+        level: Level::known(),
         labels: Labels::default(),
         status: NodeStatus::Ready,
         raft_id: Some(membership.raft_id),

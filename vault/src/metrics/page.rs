@@ -57,7 +57,7 @@ fn process(text: &mut Text) {
     text.gauges(build, &[(&[("version", env!("CARGO_PKG_VERSION"))], 1.0)]);
     let level =
         of("coffer_feature_level_known", "The highest feature level that this cofferd knows.");
-    text.gauge(level, f64::from(Level::KNOWN.0));
+    text.gauge(level, f64::from(Level::known().0));
     let memory = of("process_resident_memory_bytes", "Memory that the daemon has.");
     text.gauges(memory, &sample(resident_bytes()));
     let files = of("process_open_fds", "Descriptors that the daemon has open.");

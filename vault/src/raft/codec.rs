@@ -114,7 +114,7 @@ pub(super) fn encode_payload(payload: &Payload) -> Vec<u8> {
 
 /// Reads an entry's payload.
 pub(super) fn decode_payload(bytes: impl Buf) -> Result<Payload, CodecError> {
-    decode_payload_up_to(Level::KNOWN, bytes)
+    decode_payload_up_to(Level::known(), bytes)
 }
 
 /// The same, of a program that knows this level.

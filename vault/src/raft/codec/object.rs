@@ -159,7 +159,7 @@ pub(super) fn cluster_to(cluster: &Cluster) -> stored::Cluster {
 
 pub(super) fn cluster_from(cluster: stored::Cluster) -> Result<Cluster, CodecError> {
     // First: what else stands in it may mean something that only a newer version knows.
-    let level = level_from(cluster.level, &cluster.level_version, Level::KNOWN)?;
+    let level = level_from(cluster.level, &cluster.level_version, Level::known())?;
     Ok(Cluster {
         id: ClusterId::parse(&cluster.id)?,
         meta: meta_from(cluster.meta)?,

@@ -230,7 +230,7 @@ impl RaftCalls for Door {
         let from = claim.and_then(|claim| NodeId::parse(&claim.node).ok());
         let command = request.into_inner().command;
         let command = command.ok_or_else(|| Status::invalid_argument("no command"))?;
-        let mut command = codec::command_from(command, Level::KNOWN).map_err(garbled)?;
+        let mut command = codec::command_from(command, Level::known()).map_err(garbled)?;
         let applied = self.views.borrow().state.clock();
         command.at = self.stamps.next(applied);
         #[cfg(planted)]
