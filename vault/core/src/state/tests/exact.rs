@@ -239,3 +239,28 @@ fn two_that_believe_to_lead_fill_a_slot_once() {
     state.run(7, at(34, Action::ChangeTasks(vec![create_task(4, 1, node())])));
     assert!(state.tasks().get(task(4)).is_some(), "its task has ended");
 }
+
+#[test]
+fn what_came_of_a_backup_is_an_event_and_whoever_makes_one_looks_again() {
+    use crate::backups::{Asked, Schedule, Step};
+    let schedule =
+        Schedule { every_secs: 600, keep: 1, recipients: vec![], dir: "/backups".into() };
+    let mut state = cluster();
+    let asked = |ns: u64| Asked { node: node(), at: Timestamp::from_nanos(10 + ns) };
+    for (index, step, event) in [
+        (2, Step::Ask(node()), None),
+        (3, Step::Set(Some(schedule)), Some("default")),
+        (4, Step::Ask(node()), None),
+        (5, Step::Report(asked(9), Ok((1, 1))), None),
+        (6, Step::Report(asked(4), Ok((1, 1))), Some("backup made")),
+        (7, Step::Ask(node()), None),
+        (8, Step::Report(asked(7), Err("no room".into())), Some("backup failed")),
+    ] {
+        let applied = state.apply(index, at(10 + index, Action::Backup(step)));
+        assert_eq!(applied.outcome, Outcome::Done, "{index}");
+        let told: Vec<_> = applied.events.iter().map(|event| event.name.as_ref()).collect();
+        assert_eq!(told, Vec::from_iter(event), "{index}");
+        assert_eq!(state.workload_index(), index);
+    }
+    assert_eq!(state.cluster().unwrap().backups.failed.as_ref().unwrap().reason, "no room");
+}

@@ -371,7 +371,7 @@ fn a_node_that_brings_the_cluster_back_is_alone_and_the_others_count_as_removed(
     }
     assert!(!alone.was_removed(node_id(9)));
     assert!(alone.tasks().is_empty());
-    assert_eq!(alone.workload_index(), index);
+    assert_eq!((alone.workload_index(), alone.delivery_index()), (index, index));
 }
 
 fn use_epoch(epoch: u32, fulfils: &[u64]) -> Action {
