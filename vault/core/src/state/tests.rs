@@ -153,6 +153,17 @@ fn a_request_that_is_sent_again_acts_once() {
     assert_eq!(state.secrets().len(), 1);
 }
 
+/// Or a request that went astray for a while would act after its sender had given up.
+#[test]
+fn a_request_that_was_refused_stays_refused() {
+    let mut state = with_secret();
+    let again = Command { request: Some(RequestId([3; 16])), ..at(20, create_secret(6, "a")) };
+    let refused = state.run(3, again.clone());
+    assert!(matches!(refused, Outcome::Refused(Refusal::NameTaken { .. })), "{refused:?}");
+    state.run(4, at(20, Action::Remove(Class::Secret, id(5))));
+    assert_eq!(state.run(5, again), refused, "the name is free by now");
+}
+
 #[test]
 fn a_secret_that_a_service_names_is_not_removed() {
     let mut state = cluster();

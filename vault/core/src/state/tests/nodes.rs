@@ -239,8 +239,18 @@ fn what_a_manager_says_of_itself_is_in_its_record() {
         engine_version: "9".into(),
         level: Level(2),
     };
-    state.run(60, at(30, Action::PlaceManager(node_id(3), place)));
+    assert!(!place.is_known_of(state.node(node_id(3)).unwrap()));
+    state.run(60, at(30, Action::PlaceManager(node_id(3), place.clone())));
     let node = state.node(node_id(3)).unwrap();
+    assert!(place.is_known_of(node));
+    for other in [
+        ManagerPlace { addr: "192.0.2.9:2".into(), ..place.clone() },
+        ManagerPlace { hostname: "old".into(), ..place.clone() },
+        ManagerPlace { engine_version: "8".into(), ..place.clone() },
+        ManagerPlace { level: Level(1), ..place },
+    ] {
+        assert!(!other.is_known_of(node), "{other:?}");
+    }
     assert_eq!((node.addr.as_str(), node.hostname.as_str()), ("192.0.2.9:1", "new"));
     assert_eq!((node.engine_version.as_str(), node.level), ("9", Level(2)));
 }
