@@ -64,7 +64,6 @@ impl UnlockKey {
             while bits >= 6 {
                 bits = bits.saturating_sub(6);
                 text.push(digit_of(pending >> bits));
-                pending &= (1_u32 << bits).wrapping_sub(1);
             }
         }
         text.push(digit_of(pending << 6_u32.saturating_sub(bits)));
@@ -99,6 +98,7 @@ fn value_of(digit: u8) -> Option<u32> {
     (is_known == 1).then_some(value)
 }
 
+/// The digit for the last six bits.
 fn digit_of(value: u32) -> char {
     let mut digit = 0;
     for (known, number) in ALPHABET.iter().zip(0_u32..) {
