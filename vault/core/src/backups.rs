@@ -319,6 +319,15 @@ mod tests {
     }
 
     #[test]
+    fn time_before_a_schedule_was_set_makes_nothing_late() {
+        let mut backups = Backups::default();
+        backups.step(at(50_000), Step::Set(Some(schedule(1_000))));
+        assert_eq!(backups.due_at(), Some(at(50_000)));
+        assert_eq!(backups.late_secs(at(52_000)), None);
+        assert_eq!(backups.late_secs(at(52_001)), Some(1_001));
+    }
+
+    #[test]
     fn one_of_a_quick_schedule_is_late_only_after_minutes() {
         let mut backups = Backups::default();
         backups.step(at(0), Step::Set(Some(schedule(2))));
