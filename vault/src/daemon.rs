@@ -18,6 +18,7 @@ use vault_core::cluster::Cluster;
 use vault_core::command::ManagerPlace;
 use vault_core::feature::Level;
 use vault_core::id::NodeId;
+use vault_core::limits::HOST_BYTES_MAX;
 use vault_core::node::Availability;
 use vault_core::seal::Kind;
 use vault_core::unlock::UnlockKey;
@@ -461,6 +462,10 @@ fn own_place(addr: String) -> ManagerPlace {
     ManagerPlace { addr, hostname: hostname(), engine_version, level: Level::known() }
 }
 
+/// The host's name as others take it: the kernel allows any bytes.
 fn hostname() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    let own = rustix::system::uname();
+    let plain = |byte: &u8| if byte.is_ascii_graphic() { char::from(*byte) } else { '-' };
+    let name: String = own.nodename().to_bytes().iter().take(HOST_BYTES_MAX).map(plain).collect();
+    if name.is_empty() { "localhost".to_owned() } else { name }
 }

@@ -207,10 +207,15 @@ fn end_signal() -> Result<impl Future<Output = ()>, StartError> {
     let failed = |source| StartError::Runtime { what: "signal handling", source };
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                // Whoever turns logs over sends it by habit: that must not end a vault.
+                _ = hangup.recv() => tracing::info!("SIGHUP changes nothing: nothing is read anew"),
+            }
         }
     })
 }

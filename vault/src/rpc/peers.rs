@@ -98,6 +98,12 @@ fn caller<T>(request: &Request<T>) -> Result<NodeId, Status> {
     NodeId::parse(&claim.node).map_err(|_| Status::permission_denied("not a node's certificate"))
 }
 
+/// Whether a text that others show and log is one word of plain letters: it makes no line of its own, and hides
+/// none.
+fn is_one_word(text: &str) -> bool {
+    (1..=HOST_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 #[tonic::async_trait]
 impl Managers for Daemon {
     async fn admit(
@@ -108,8 +114,10 @@ impl Managers for Daemon {
         let asked = request.into_inner();
         let addr = crate::address::parse(&asked.addr, 0)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        if asked.hostname.len().max(asked.engine_version.len()) > HOST_BYTES_MAX {
-            return Err(Status::invalid_argument("host name or version is too long"));
+        if [&asked.hostname, &asked.engine_version].into_iter().any(|text| !is_one_word(text)) {
+            return Err(Status::invalid_argument(format!(
+                "host name and version are printable ASCII of 1 to {HOST_BYTES_MAX} bytes"
+            )));
         }
         let manager = self.manager().map_err(|error| status::of_call(&error))?;
         // Before it is in its record: until this manager calls it there, there may be no majority to write it.
