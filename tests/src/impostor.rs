@@ -15,7 +15,7 @@ use tonic::{Request, Status};
 use vault::disk::diskkey::{self, DiskKey};
 use vault::disk::identity;
 use vault::disk::node::{self, Membership};
-use vault::tls::{Dialer, Lane, Tls};
+use vault::tls::{Credentials, Dialer, Lane, Tls};
 
 use crate::node::Node;
 use crate::wire::Bytes;
@@ -39,6 +39,13 @@ pub struct Impostor {
     runtime: Runtime,
 }
 
+/// The certificate, key and roots of a node, as its files hold them now.
+pub fn credentials(node: &Node) -> Credentials {
+    let read = |name| fs::read(node.state_dir().join("cluster").join(name)).expect("it is there");
+    let disk_key = DiskKey::parse(&read(diskkey::NAME)).expect("it is not locked");
+    identity::parse(disk_key.expose(), &read(identity::NAME)).expect("it is whole")
+}
+
 /// Who a manager is: as its own record says.
 pub fn membership(node: &Node) -> Membership {
     let read = |name| fs::read(node.state_dir().join("cluster").join(name)).expect("it is there");
@@ -49,11 +56,7 @@ pub fn membership(node: &Node) -> Membership {
 impl Impostor {
     /// Takes the identity of a node, as its files hold it now.
     pub fn of(node: &Node) -> Self {
-        let file = |name| node.state_dir().join("cluster").join(name);
-        let read = |name| fs::read(file(name)).expect("it is there");
-        let disk_key = DiskKey::parse(&read(diskkey::NAME)).expect("it is not locked");
-        let credentials = identity::parse(disk_key.expose(), &read(identity::NAME));
-        let tls = Tls::new(&credentials.expect("it is whole")).expect("it can be used");
+        let tls = Tls::new(&credentials(node)).expect("it can be used");
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(1).enable_all().build().expect("threads can be had");
         Self { own: membership(node), dialer: Dialer::new(Arc::new(tls)), runtime }

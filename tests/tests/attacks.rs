@@ -1,12 +1,20 @@
 //! Attacks on managers by number, as `docs/attacks.md` lists them: by somebody who holds a manager's files, and
 //! by whoever reaches the node port.
 
+#[path = "attacks/audit.rs"]
+mod audit;
 #[path = "attacks/doors.rs"]
 mod doors;
 #[path = "attacks/entries.rs"]
 mod entries;
+#[path = "attacks/frames.rs"]
+mod frames;
 #[path = "attacks/identity.rs"]
 mod identity;
+#[path = "attacks/members.rs"]
+mod members;
+#[path = "attacks/serials.rs"]
+mod serials;
 #[path = "attacks/snapshots.rs"]
 mod snapshots;
 

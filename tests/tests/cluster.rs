@@ -11,6 +11,8 @@ mod joining;
 mod keys;
 #[path = "cluster/leaders.rs"]
 mod leaders;
+#[path = "cluster/learner.rs"]
+mod learner;
 #[path = "cluster/members.rs"]
 mod members;
 #[path = "cluster/moved.rs"]
