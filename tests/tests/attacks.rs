@@ -13,6 +13,8 @@ mod frames;
 mod identity;
 #[path = "attacks/members.rs"]
 mod members;
+#[path = "attacks/reads.rs"]
+mod reads;
 #[path = "attacks/serials.rs"]
 mod serials;
 #[path = "attacks/snapshots.rs"]
