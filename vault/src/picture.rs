@@ -43,6 +43,7 @@ impl Picture {
             memory_used: state.memory_bytes(),
             memory_budget: manager.memory_budget(),
             is_rotating: state.oldest_epoch() != state.wanted_epoch(),
+            founded_secs: state.cluster().map_or(u64::MAX, |one| one.meta.created_at.secs()),
             backups: state.cluster().map(|cluster| cluster.backups.clone()).unwrap_or_default(),
         };
         Self { view, standing, managers, facts }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use tests::cluster::{form, id, leader, nodes, status, text};
-use tests::{Node, wait_for, wait_until};
+use tests::{Node, faketime, skipped, wait_for, wait_until};
 
 use super::{IDENTITY, OTHER, RECIPIENT, file};
 
@@ -31,6 +31,26 @@ fn warned(node: &Node, text: &str) -> bool {
     let status = status(node).unwrap_or_default();
     let warnings = status["Warnings"].as_array().cloned().unwrap_or_default();
     warnings.iter().any(|one| one["Text"].as_str().unwrap_or_default().contains(text))
+}
+
+#[test]
+fn a_cluster_of_a_day_without_any_is_warned_of() {
+    let test = "a_cluster_of_a_day_without_any_is_warned_of";
+    let Some(node) = Node::for_test(test) else { return };
+    let Some(environment) = faketime::environment(&node) else {
+        return skipped(test, "needs libfaketime");
+    };
+    let node = node.with_environment(environment);
+    let _daemon = node.start_cluster();
+    assert!(!warned(&node, "no backups are scheduled"));
+    faketime::step(&node, 86_400);
+    wait_until("it is warned of", || warned(&node, "no backups are scheduled"));
+    let status = node.coffer(&["status"]);
+    assert_eq!(status.code, Some(0), "it is healthy all the same: {status:?}");
+    let dir = node.scratch().path("backups");
+    let at = ["--backup-dir", dir.to_str().unwrap()];
+    node.coffer(&[&UPDATE[..], &at[..]].concat()).said();
+    wait_until("it is not any more", || !warned(&node, "no backups are scheduled"));
 }
 
 #[test]

@@ -6,8 +6,8 @@ use crate::backups::Backups;
 use crate::clocks::{Difference, against_most};
 use crate::id::NodeId;
 use crate::limits::{
-    CAUGHT_UP_ENTRIES, CERTIFICATE_WARN_SECS, CLOCK_BAD_NS, CLOCK_WARN_NS, MANAGER_SILENT_MS,
-    ROOT_WARN_SECS,
+    BACKUPS_WANTED_AFTER_SECS, CAUGHT_UP_ENTRIES, CERTIFICATE_WARN_SECS, CLOCK_BAD_NS,
+    CLOCK_WARN_NS, MANAGER_SILENT_MS, ROOT_WARN_SECS,
 };
 use crate::time::Timestamp;
 
@@ -40,6 +40,8 @@ pub struct Facts {
     pub memory_budget: u64,
     /// Values that wait to be sealed under the newest data key.
     pub is_rotating: bool,
+    /// When the cluster was founded.
+    pub founded_secs: u64,
     /// Scheduled backups.
     pub backups: Backups,
 }
@@ -74,7 +76,7 @@ fn consensus(facts: &Facts, all: &mut Vec<Warning>) {
         all.push(warning(
             true,
             "there is no leader: nothing can be changed, and reads fail but for those with --stale",
-            "start managers until more than half of them run; if they are lost for good: coffer swarm init --force-new-cluster",
+            "start managers until more than half of them run; if they have other addresses now, with --advertise-addr and --manager-addr; if they are lost for good: coffer swarm init --force-new-cluster",
         ));
     }
     let voters = facts.managers.iter().filter(|manager| manager.is_voter).count();
@@ -177,6 +179,14 @@ fn backups(facts: &Facts, all: &mut Vec<Warning>) {
         let known = facts.managers.iter().find(|one| one.node == Some(id));
         known.map_or_else(|| id.to_string(), |one| one.hostname.clone())
     };
+    let age_secs = facts.now_secs.saturating_sub(facts.founded_secs);
+    if facts.backups.schedule.is_none() && age_secs >= BACKUPS_WANTED_AFTER_SECS {
+        all.push(warning(
+            false,
+            "no backups are scheduled: what most managers lose for good is lost",
+            "coffer swarm update --backup-every 6h --backup-recipient age1... --backup-dir /path",
+        ));
+    }
     if let Some(late) = facts.backups.late_secs(now) {
         all.push(warning(
             true,

@@ -118,6 +118,9 @@ pub const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 /// Disk keys that one manager remembers: one for each time that autolock went on while the audit still holds
 /// records of before.
 pub const DISK_KEYS_MAX: u16 = 64;
+/// Seconds from a cluster's founding after which it is warned of if no backups are scheduled: time to try things,
+/// and less than anybody likes to lose.
+pub const BACKUPS_WANTED_AFTER_SECS: u64 = 86_400;
 /// Seconds before the root's end from which on it is warned of.
 pub const ROOT_WARN_SECS: u64 = 365 * 86_400;
 /// Milliseconds after which a leader that nobody hears counts as none: two elections at their longest.

@@ -24,6 +24,7 @@ fn healthy() -> Facts {
         memory_used: 1,
         memory_budget: 100,
         is_rotating: false,
+        founded_secs: u64::MAX,
         backups: Backups::default(),
     }
 }
@@ -173,4 +174,25 @@ fn a_failed_backup_is_told_with_the_host_that_should_have_made_it() {
     facts.managers[0].node = Some(NodeId::from_entropy([2; 17]));
     facts.managers[1].node = Some(failed);
     assert!(warnings(&facts)[0].text.contains("failed on b (1 in a row)"));
+}
+
+#[test]
+fn a_cluster_of_a_day_without_scheduled_backups_is_warned_of_and_stays_healthy() {
+    for (age_secs, is_scheduled, expected) in [
+        (0, false, false),
+        (BACKUPS_WANTED_AFTER_SECS - 1, false, false),
+        (BACKUPS_WANTED_AFTER_SECS, false, true),
+        (BACKUPS_WANTED_AFTER_SECS * 9, false, true),
+        (BACKUPS_WANTED_AFTER_SECS * 9, true, false),
+    ] {
+        let mut facts = Facts { now_secs: 10 * 86_400, ..healthy() };
+        facts.founded_secs = facts.now_secs - age_secs;
+        if is_scheduled {
+            facts.backups = never_made();
+        }
+        let warnings = warnings(&facts);
+        let about = warnings.iter().find(|one| one.text.contains("no backups are scheduled"));
+        assert_eq!(about.is_some(), expected, "{age_secs}, {is_scheduled}");
+        assert!(about.is_none_or(|one| !one.is_urgent && one.cure.contains("--backup-every")));
+    }
 }
