@@ -26,7 +26,7 @@ use super::machine::{Machine, RestoreError, Shelf, View};
 use super::members::{self, MemberChangeError, MemberStatus, Standing};
 use super::network::{Door, Envelope, ForwardError, Heard, Network, Peers};
 use super::office::{follow_office, yield_office};
-use super::reads::{Freshness, Reads};
+use super::reads::{Distance, Freshness, Reads};
 use super::store::{EntryError, LogStore, entry_from};
 use super::types::{Member, Proposal, ServerMetrics, Types};
 use crate::audit::Audit;
@@ -404,12 +404,12 @@ impl Consensus {
         }) {
             return Ok(self.view());
         }
-        match self.raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
-            Ok(_) => return Ok(self.view()),
-            Err(RaftError::APIError(_)) => {}
-            Err(RaftError::Fatal(_)) => return Err(TryError::Stopped),
-        }
-        let index = self.reads.index().await.ok_or(TryError::NotTaken)?;
+        let index = match self.reads.distance().await {
+            Distance::Here => return Ok(self.view()),
+            Distance::Index(index) => index,
+            Distance::Unknown => return Err(TryError::NotTaken),
+            Distance::Stopped => return Err(TryError::Stopped),
+        };
         let mut applied = self.raft.watch_apply_progress();
         let reached = applied.wait_until(|id| id.is_some_and(|id| id.index() >= index)).await;
         reached.map_err(|_| TryError::Stopped)?;

@@ -1,8 +1,9 @@
-//! Reads: how new they are; and on a follower, how far its view must have come, asked of the leader. Reads that wait together
-//! share one question.
+//! Reads: how new they are, and how far a view must have come for that. A leader asks the others whether it still
+//! leads; a follower asks the leader. Reads that wait together share one question.
 
-use openraft::Raft;
 use openraft::async_runtime::WatchReceiver;
+use openraft::error::RaftError;
+use openraft::{Raft, ReadPolicy};
 use tokio::sync::{mpsc, oneshot};
 
 use super::machine::Machine;
@@ -12,7 +13,20 @@ use super::types::Types;
 /// Readers that wait; more of them wait before they may ask.
 const WAITING_MAX: usize = 4_096;
 
-type Asker = oneshot::Sender<Option<u64>>;
+type Asker = oneshot::Sender<Distance>;
+
+/// What was learned of how far a view must have come.
+#[derive(Clone, Copy)]
+pub(super) enum Distance {
+    /// It is there.
+    Here,
+    /// To this index of the log.
+    Index(u64),
+    /// No leader says so.
+    Unknown,
+    /// Raft has ended.
+    Stopped,
+}
 
 /// How new a view has to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,12 +50,13 @@ impl Reads {
         Self(sender)
     }
 
-    /// The index that a view must have reached to reflect everything acknowledged before this call; `None`
-    /// if no leader says so.
-    pub(super) async fn index(&self) -> Option<u64> {
+    /// How far a view must have come to reflect everything acknowledged before this call.
+    pub(super) async fn distance(&self) -> Distance {
         let (sender, answer) = oneshot::channel();
-        self.0.send(sender).await.ok()?;
-        answer.await.ok().flatten()
+        if self.0.send(sender).await.is_err() {
+            return Distance::Stopped;
+        }
+        answer.await.unwrap_or(Distance::Stopped)
     }
 }
 
@@ -49,15 +64,24 @@ impl Reads {
 async fn answer(raft: Raft<Types, Machine>, peers: Peers, mut askers: mpsc::Receiver<Asker>) {
     let mut waiting = Vec::new();
     while askers.recv_many(&mut waiting, WAITING_MAX).await > 0 {
-        let index = ask(&raft, &peers).await;
+        let distance = ask(&raft, &peers).await;
         for asker in waiting.drain(..) {
             // Whoever has gone needs no answer.
-            asker.send(index).ok();
+            asker.send(distance).ok();
         }
     }
 }
 
-async fn ask(raft: &Raft<Types, Machine>, peers: &Peers) -> Option<u64> {
+async fn ask(raft: &Raft<Types, Machine>, peers: &Peers) -> Distance {
+    match raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
+        Ok(_) => return Distance::Here,
+        Err(RaftError::APIError(_)) => {}
+        Err(RaftError::Fatal(_)) => return Distance::Stopped,
+    }
+    ask_leader(raft, peers).await.map_or(Distance::Unknown, Distance::Index)
+}
+
+async fn ask_leader(raft: &Raft<Types, Machine>, peers: &Peers) -> Option<u64> {
     let (leader, member) = {
         let metrics = raft.server_metrics();
         let metrics = metrics.borrow_watched();
