@@ -1,5 +1,8 @@
 //! When a node renews its certificate.
 
+use crate::identity::Claim;
+use crate::profile::BACKDATE_SECS;
+
 /// The moment to renew at: between 50 and 80 % of the time from issue to end, anywhere by `draw`, which is
 /// random, so that nodes that joined together do not come back together. The time by which certificates are
 /// backdated does not count, or short ones would be due at once.
@@ -9,6 +12,12 @@ pub fn renew_at(issued_secs: u64, not_after_secs: u64, draw: u32) -> u64 {
     let tenths = (5_u128 << 32).saturating_add(u128::from(draw).saturating_mul(3));
     let after = lifetime.saturating_mul(tenths).wrapping_shr(32).wrapping_div(10);
     issued_secs.saturating_add(u64::try_from(after).unwrap_or(u64::MAX))
+}
+
+/// The same for a certificate of ours.
+pub fn due(claim: &Claim, draw: u32) -> u64 {
+    let issued_secs = claim.not_before_secs.saturating_add(BACKDATE_SECS);
+    renew_at(issued_secs.min(claim.not_after_secs), claim.not_after_secs, draw)
 }
 
 #[cfg(test)]

@@ -17,5 +17,7 @@ mod learner;
 mod members;
 #[path = "cluster/moved.rs"]
 mod moved;
+#[path = "cluster/renewal.rs"]
+mod renewal;
 #[path = "cluster/serving.rs"]
 mod serving;

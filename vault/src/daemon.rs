@@ -35,7 +35,7 @@ use crate::manager::{
 use crate::meters::Meters;
 use crate::raft::{Freshness, View};
 use crate::rpc::NodePort;
-use crate::{clocks, duty, level, lock, moved, roster, rotation, scheduler};
+use crate::{clocks, duty, level, lock, moved, renewal, roster, rotation, scheduler};
 
 /// How long a join waits for its vote. Swarm's time.
 const JOIN_PATIENCE: Duration = Duration::from_secs(20);
@@ -244,6 +244,7 @@ impl Daemon {
         tokio::spawn(rotation::keep_keys(Arc::clone(&manager)));
         tokio::spawn(duty::keep_duties(Arc::clone(&manager)));
         tokio::spawn(lock::keep_lock(Arc::clone(&manager)));
+        tokio::spawn(renewal::keep_certificate(Arc::clone(&manager)));
         tokio::spawn(roster::keep_roster(Arc::clone(&manager)));
         tokio::spawn(crate::backup::keep_backups(Arc::clone(&manager)));
         tokio::spawn(clocks::keep_clocks(Arc::clone(&manager)));

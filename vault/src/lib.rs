@@ -31,6 +31,7 @@ mod picture;
 #[cfg(planted)]
 mod planted;
 pub mod raft;
+pub mod renewal;
 mod rootless;
 mod roster;
 pub mod rotation;

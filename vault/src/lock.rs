@@ -11,9 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use pki::csr;
-use pki::key::{KeyDocument, KeyError, SigningKey};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
 use vault_core::command::Action;
 use vault_core::limits::{LOCK_GRACE, LOCK_PATIENCE};
@@ -26,9 +24,10 @@ use crate::disk::seal::FileError;
 use crate::disk::{identity, node};
 use crate::entropy;
 use crate::keys::KeyChangeError;
-use crate::manager::{AdmitError, CallError, Locked, Manager, ValueError};
+use crate::manager::{CallError, Locked, Manager, ValueError};
 use crate::raft::ProposeError;
-use crate::tls::{Credentials, TlsError};
+use crate::renewal::{self, RenewError};
+use crate::tls::Credentials;
 use crate::world;
 
 /// After a failure, and between two looks at the log, before it is tried again.
@@ -52,13 +51,7 @@ pub enum FollowError {
     #[error(transparent)]
     Call(#[from] CallError),
     #[error("the node's key cannot be renewed")]
-    Admit(#[from] AdmitError),
-    #[error("cannot make a key")]
-    Key(#[from] KeyError),
-    #[error("cannot make a certificate request")]
-    Request(#[from] csr::MakeError),
-    #[error(transparent)]
-    Tls(#[from] TlsError),
+    Renew(#[from] RenewError),
     #[error("the log still has entries under the old disk key")]
     LogIsLong,
     #[error("stopped")]
@@ -75,12 +68,21 @@ pub struct Locking {
     followed: watch::Sender<u32>,
     /// Whether the node's key was renewed since the disk was locked.
     has_renewed: AtomicBool,
+    /// One at a time replaces the node's certificate and key, or writes them again.
+    pub renewing: Mutex<()>,
 }
 
 impl Locking {
     pub fn new(folder: Arc<dyn Folder>, disk_key: Arc<DiskKey>) -> Self {
         let (handed, followed) = (watch::Sender::new(0), watch::Sender::new(0));
-        Self { folder, disk_key, handed, followed, has_renewed: AtomicBool::new(false) }
+        Self {
+            folder,
+            disk_key,
+            handed,
+            followed,
+            has_renewed: AtomicBool::new(false),
+            renewing: Mutex::new(()),
+        }
     }
 
     /// The unlock key of this version was shown: the disk may be locked at once. Returns whether it
@@ -106,6 +108,12 @@ impl Locking {
         replace_and_wipe(self.folder.as_ref(), diskkey::NAME, &change.file)?;
         self.disk_key.take(change);
         Ok(())
+    }
+
+    /// Writes the node's certificate and key. Whoever does holds `renewing`.
+    pub fn write_identity(&self, credentials: &Credentials) -> io::Result<()> {
+        let file = identity::to_file(credentials, self.disk_key.expose(), entropy::random());
+        replace_and_wipe(self.folder.as_ref(), identity::NAME, &file)
     }
 
     /// What a file under one of the disk keys holds.
@@ -152,7 +160,7 @@ pub async fn keep_lock(manager: Arc<Manager>) {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let cause = error.source().map(chain);
     cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
@@ -170,6 +178,7 @@ async fn follow(manager: &Arc<Manager>) -> Result<u32, FollowError> {
             if manager.read().await?.state.lock_version() != version {
                 return Ok(version);
             }
+            let _alone = manager.locking().renewing.lock().await;
             in_background(manager, move |manager| lock(manager, &wanted)).await?;
             tracing::info!("autolock is on: this manager's disk is locked from now on");
         }
@@ -232,12 +241,7 @@ fn write_small_files(manager: &Manager) -> Result<(), FollowError> {
     let file = membership.to_file(key, entropy::random());
     replace(locking.folder.as_ref(), node::NAME, &file)?;
     let credentials = locking.read(identity::NAME, identity::parse)?;
-    Ok(write_identity(locking, &credentials)?)
-}
-
-fn write_identity(locking: &Locking, credentials: &Credentials) -> io::Result<()> {
-    let file = identity::to_file(credentials, locking.disk_key.expose(), entropy::random());
-    replace_and_wipe(locking.folder.as_ref(), identity::NAME, &file)
+    Ok(locking.write_identity(&credentials)?)
 }
 
 fn relock(manager: &Manager, wanted: &Locked) -> Result<(), FollowError> {
@@ -259,10 +263,14 @@ async fn finish(manager: &Arc<Manager>) -> Result<(), FollowError> {
     if !locking.has_older_keys() {
         return Ok(());
     }
-    in_background(manager, write_small_files).await?;
+    {
+        let _alone = locking.renewing.lock().await;
+        in_background(manager, write_small_files).await?;
+    }
     if !has_left_old_log(manager) {
         if !locking.has_renewed.load(Ordering::Relaxed) {
-            renew_node_key(manager).await?;
+            // The old key for mTLS lay on the disk under a key in the clear.
+            renewal::renew(manager).await?;
             locking.has_renewed.store(true, Ordering::Relaxed);
         }
         leave_old_log(manager).await?;
@@ -277,29 +285,6 @@ async fn finish(manager: &Arc<Manager>) -> Result<(), FollowError> {
             locking.change(locking.disk_key.without_before(first, &mut entropy::random::<24>)?)?;
         }
         Ok(())
-    })
-    .await
-}
-
-/// A new key for mTLS: the old one lay on the disk under a key in the clear.
-async fn renew_node_key(manager: &Arc<Manager>) -> Result<(), FollowError> {
-    let own = KeyDocument::generate(&entropy::source())?;
-    let request = {
-        let random = entropy::source();
-        csr::make(&SigningKey::parse(own.expose(), &random)?)?
-    };
-    let id = manager.node_id();
-    manager.renew(id, request.as_bytes()).await?;
-    let view = manager.read().await?;
-    let chain = view.state.node(id).map(|node| node.certificate.clone()).unwrap_or_default();
-    let key = Zeroizing::new(own.expose().to_vec());
-    let roots = manager.tls().roots().to_string();
-    let credentials = Credentials { chain, key, roots };
-    in_background(manager, move |manager| {
-        // Refused here if certificate and key do not fit each other: the old ones stay then.
-        crate::tls::Tls::new(&credentials)?;
-        write_identity(manager.locking(), &credentials)?;
-        Ok(manager.tls().exchange(&credentials)?)
     })
     .await
 }

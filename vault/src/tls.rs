@@ -51,6 +51,7 @@ struct Current {
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
     roots: Arc<str>,
+    chain: Arc<str>,
 }
 
 impl Tls {
@@ -79,6 +80,11 @@ impl Tls {
     /// The root bundle in PEM.
     pub fn roots(&self) -> Arc<str> {
         self.current().roots
+    }
+
+    /// This node's certificate in PEM, and what leads from it to the root.
+    pub fn chain(&self) -> Arc<str> {
+        self.current().chain
     }
 
     fn current(&self) -> Current {
@@ -110,7 +116,8 @@ impl Current {
         client.resumption = Resumption::disabled();
         client.alpn_protocols = vec![ALPN.to_vec()];
         let roots = credentials.roots.as_str().into();
-        Ok(Self { server: Arc::new(server), client: Arc::new(client), roots })
+        let chain = credentials.chain.as_str().into();
+        Ok(Self { server: Arc::new(server), client: Arc::new(client), roots, chain })
     }
 }
 

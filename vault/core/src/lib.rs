@@ -33,6 +33,7 @@ pub mod planted;
 pub mod probe;
 pub mod reason;
 pub mod recovery;
+pub mod renewal;
 pub mod request;
 pub mod roster;
 pub mod schedule;

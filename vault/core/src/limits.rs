@@ -163,6 +163,13 @@ pub const CLOCK_KNOWN_FOR: Duration = Duration::from_secs(30);
 pub const CLOCK_WARN_NS: u64 = 1_000_000_000;
 /// Nanoseconds from which on it is urgent: twice what a stamp may run ahead, and joining is near its refusal.
 pub const CLOCK_BAD_NS: u64 = 10_000_000_000;
+/// How often a node looks whether its certificate is due, at least: clocks are set, and machines sleep.
+pub const RENEW_LOOK_EVERY: Duration = Duration::from_hours(1);
+/// After a renewal that failed, or could not be judged yet.
+pub const RENEW_RETRY: Duration = Duration::from_secs(5);
+/// Nanoseconds by which a clock may be ahead of the others where a certificate is issued: half of what certificates
+/// are backdated by.
+pub const RENEW_AHEAD_MAX_NS: u64 = 1_800_000_000_000;
 
 #[cfg(test)]
 mod tests {

@@ -93,6 +93,12 @@ impl Dialer {
         connect_apart(self.tls.clone(), addr.to_owned(), node_id.to_owned()).await.map(drop)
     }
 
+    /// This node has another certificate: nothing new goes over connections that were made with the one before, which
+    /// are refused once that has ended.
+    pub fn renewed(&self) {
+        self.known().channels.clear();
+    }
+
     /// Forgets nodes that are not among these.
     pub fn keep(&self, is_kept: impl Fn(&str) -> bool) {
         let mut known = self.known();
