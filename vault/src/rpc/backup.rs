@@ -105,7 +105,7 @@ impl Backup for Daemon {
             backup::open(file, key).map_err(|error| status::of_backup(&error))
         })
         .await?;
-        let restored = self.restore(contents, &advertise).await;
+        let restored = Box::pin(self.restore(contents, &advertise)).await;
         let restored = restored.map_err(|error| status::of_init(&error))?;
         Ok(Response::new(v1::RestoreBackupResponse {
             header: Some(to_message(&restored.header)),
