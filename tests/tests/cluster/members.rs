@@ -156,6 +156,7 @@ fn what_a_demoted_manager_knew_is_exchanged_though_the_leader_dies() {
     let stays = [(first + 2) % 4, (first + 3) % 4];
     let old_token = token(&nodes[0], "manager");
     nodes[first].coffer(&["node", "demote", &own_ids[gone]]).said();
+    assert_eq!(voters(&nodes[first]), 3, "it is out of Raft by then");
     daemons[first].take().unwrap().kill();
     let left = stays.map(|one| &nodes[one]);
     wait_for_newer_key(&left, 1);

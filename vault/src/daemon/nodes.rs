@@ -1,5 +1,8 @@
 //! What an operator does to nodes.
 
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
 use vault_core::command::{Action, NodeUpdate, ObjectKind, Refusal};
 use vault_core::id::NodeId;
 use vault_core::labels::Labels;
@@ -7,7 +10,7 @@ use vault_core::node::{Availability, Node, Role};
 use vault_core::state::State;
 
 use super::{CallError, Daemon};
-use crate::manager::{self, Asked, Changed};
+use crate::manager::{self, Asked, Changed, Manager};
 
 /// What changes about a node.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +22,9 @@ pub struct NodeChange {
     pub expected: Option<u64>,
 }
 
+/// How long somebody who demoted a manager waits for it to be out of Raft, and how often it is looked at.
+const OUT_PATIENCE: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Another change of the same node came in between so often.
 const TRIES: usize = 10;
 
@@ -45,6 +51,9 @@ impl Daemon {
                 changed => changed?,
             };
             // What a former manager knows is made worthless by the leader, once it is out of Raft.
+            if is_demotion {
+                wait_until_out(&manager, node.id).await;
+            }
             return Ok(changed);
         }
         Err(manager::CallError::Refused(Refusal::OutOfSequence).into())
@@ -63,6 +72,27 @@ impl Daemon {
         manager.dialer().keep(|node_id| NodeId::parse(node_id).is_ok_and(|other| other != id));
         Ok(changed)
     }
+}
+
+/// A demoted manager still has its vote for a moment, and nobody elects it: were the leader lost just then, and the
+/// newest entry on the demoted one alone, nobody could be elected. So whoever demoted it hears of it once it is out.
+async fn wait_until_out(manager: &Manager, id: NodeId) {
+    if id == manager.node_id() {
+        // Nobody tells it that it is out.
+        return;
+    }
+    let id = id.to_string();
+    let votes = || {
+        let members = manager.consensus().standing().members;
+        members.iter().any(|member| member.node_id == id && member.is_voter)
+    };
+    let out = async {
+        while votes() {
+            sleep(LOOK_EVERY).await;
+        }
+    };
+    // Past that it goes on by itself.
+    timeout(OUT_PATIENCE, out).await.ok();
 }
 
 fn find<'a>(
