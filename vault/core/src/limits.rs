@@ -79,6 +79,8 @@ pub const CLOCK_JUMP_HOLDS_NS: u64 = 10_000_000_000;
 pub const CLOCK_AWAY_NS: u64 = 365 * 24 * 3_600 * 1_000_000_000;
 /// Milliseconds to reach another node: networks that take longer are broken for Raft anyway.
 pub const DIAL_MS_MAX: u64 = 2_000;
+/// Milliseconds until somebody who was dialled in vain is dialled again, for each purpose: 50 times a second at most.
+pub const DIAL_PAUSE_MS: u64 = 20;
 /// Milliseconds for a TLS handshake: half-open connections go after it.
 pub const HANDSHAKE_MS_MAX: u64 = 5_000;
 /// Milliseconds that a follower waits for the leader's answer before it asks again.

@@ -10,10 +10,10 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
-use vault_core::limits::{DIAL_MS_MAX, HANDSHAKE_MS_MAX};
+use vault_core::limits::{DIAL_MS_MAX, DIAL_PAUSE_MS, HANDSHAKE_MS_MAX};
 
 use super::Tls;
 use crate::world::Wire;
@@ -80,9 +80,11 @@ impl Dialer {
         let key = (addr.clone(), node_id.to_owned(), lane);
         let channel = known.channels.entry(key).or_insert_with(|| {
             let (tls, addr, name) = (self.tls.clone(), addr, node_id.to_owned());
+            let pace = Arc::new(Pace::default());
             endpoint().connect_with_connector_lazy(tower::service_fn(move |_| {
                 let (tls, addr, name) = (tls.clone(), addr.clone(), name.clone());
-                connect_apart(tls, addr, name)
+                let pace = Arc::clone(&pace);
+                connect_paced(pace, tls, addr, name)
             }))
         });
         channel.clone()
@@ -104,6 +106,30 @@ impl Dialer {
         let mut known = self.known();
         known.places.retain(|node_id, _| is_kept(node_id));
         known.channels.retain(|(_, node_id, _), _| is_kept(node_id));
+    }
+}
+
+/// When somebody was dialled in vain last. Every call on a broken connection would dial at once, and a leader has a
+/// call for everybody with each read: a manager that is down must not be asked a thousand times a second.
+#[derive(Default)]
+struct Pace(Mutex<Option<Instant>>);
+
+impl Pace {
+    /// Dials, a moment after the last time that it was in vain.
+    async fn dial<T>(&self, dialing: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        let failed = self.failed().take();
+        if let Some(failed) = failed {
+            sleep_until(failed + Duration::from_millis(DIAL_PAUSE_MS)).await;
+        }
+        let dialled = dialing.await;
+        if dialled.is_err() {
+            *self.failed() = Some(Instant::now());
+        }
+        dialled
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -130,6 +156,16 @@ fn endpoint() -> Endpoint {
         .keep_alive_timeout(Duration::from_secs(5))
 }
 
+/// Not at once after it was in vain.
+async fn connect_paced(
+    pace: Arc<Pace>,
+    tls: Option<Arc<Tls>>,
+    addr: String,
+    name: String,
+) -> io::Result<TokioIo<tokio_rustls::client::TlsStream<Wire>>> {
+    pace.dial(connect_apart(tls, addr, name)).await
+}
+
 /// On its own: a call that is given up must not leave a handshake half done.
 async fn connect_apart(
     tls: Option<Arc<Tls>>,
@@ -154,4 +190,35 @@ async fn connect(
     let name = ServerName::try_from(name).map_err(io::Error::other)?;
     let shaking = TlsConnector::from(config).connect(name, stream);
     timeout(Duration::from_millis(HANDSHAKE_MS_MAX), shaking).await.map_err(late)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Dials in vain so often, and says how long it took.
+    async fn in_vain(pace: &Pace, times: usize) -> Duration {
+        let start = Instant::now();
+        for _ in 0..times {
+            let refused = async { Err::<(), _>(io::ErrorKind::ConnectionRefused.into()) };
+            let error = pace.dial(refused).await.expect_err("it is in vain");
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        }
+        start.elapsed()
+    }
+
+    #[tokio::test]
+    async fn who_was_dialled_in_vain_is_dialled_again_after_a_moment() {
+        let (pace, pause) = (Pace::default(), Duration::from_millis(DIAL_PAUSE_MS));
+        let took = in_vain(&pace, 6).await;
+        assert!(took >= 5 * pause, "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn who_answered_is_dialled_at_once() {
+        let pace = Pace::default();
+        in_vain(&pace, 1).await;
+        pace.dial(async { Ok(()) }).await.expect("it answers");
+        assert!(pace.failed().is_none(), "nothing is to be waited for");
+    }
 }
