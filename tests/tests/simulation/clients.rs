@@ -89,6 +89,19 @@ impl Client {
         };
         let id = || [fate::number().to_le_bytes(), fate::number().to_le_bytes()].concat();
         let request = once_in(2).then(|| RequestId(id().try_into().expect("twice eight")));
+        let answer = if request.is_some() && once_in(2) {
+            self.rotate_twice(key, value, request).await
+        } else {
+            self.rotate(key, value, request).await
+        };
+        let Some(answer) = answer else { return };
+        stage().note(|| format!("client {} wrote {value}: {answer:?}", self.number));
+        let mut calls = lock(&stage().calls);
+        calls[at].what = What::Write { value, answer: Some(answer) };
+        calls[at].end = stage().moment();
+    }
+
+    async fn rotate(&self, key: usize, value: u64, request: Option<RequestId>) -> Option<Answer> {
         let next = NextVersion {
             reference: name(key),
             value: Plaintext::new(value.to_string().into_bytes()),
@@ -96,13 +109,24 @@ impl Client {
         };
         let asked = Asked { request, ..Asked::default() };
         let writing = self.manager.rotate(asked, Class::Config, vec![next], true, None);
-        let written = timeout(PATIENCE, writing).await;
-        let Ok(Ok(changed)) = written else { return };
-        let answer = Answer { version: changed.numbers[0], index: changed.index };
-        stage().note(|| format!("client {} wrote {value}: {answer:?}", self.number));
-        let mut calls = lock(&stage().calls);
-        calls[at].what = What::Write { value, answer: Some(answer) };
-        calls[at].end = stage().moment();
+        let changed = timeout(PATIENCE, writing).await.ok()?.ok()?;
+        Some(Answer { version: changed.numbers[0], index: changed.index })
+    }
+
+    /// One request that is sent twice, as by a client that lost patience: it acts once.
+    async fn rotate_twice(
+        &self,
+        key: usize,
+        value: u64,
+        request: Option<RequestId>,
+    ) -> Option<Answer> {
+        let both = tokio::join!(self.rotate(key, value, request), self.rotate(key, value, request));
+        if let (Some(one), Some(other)) = both
+            && one.version != other.version
+        {
+            stage().wrong(format!("one request made {one:?} and {other:?}"));
+        }
+        both.0.or(both.1)
     }
 
     /// Reads what a register holds.

@@ -12,7 +12,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use turmoil::net::{TcpListener, TcpStream};
 use vault::world::{Later, Listener, Simulation, Stream};
 
-use crate::stage::{NODES, below, once_in, stage};
+use crate::stage::{NODES_MAX, below, once_in, stage};
 
 /// Stands in for the machine.
 pub struct Simulated;
@@ -38,7 +38,7 @@ impl Listener for Port {
 impl Simulation for Simulated {
     fn connect(&self, addr: SocketAddr) -> Later<io::Result<Box<dyn Stream>>> {
         Box::pin(async move {
-            if !stage().may_dial() {
+            if !stage().may_dial(addr) {
                 // It would go on for ever in this very moment.
                 std::future::pending::<()>().await;
             }
@@ -114,7 +114,7 @@ impl Subscriber for Watcher {
     fn new_span(&self, span: &Attributes<'_>) -> Id {
         let mut said = Said::default();
         span.record(&mut said);
-        Id::from_u64(said.name.map_or(NODES, |node| node) as u64 + 1)
+        Id::from_u64(said.name.map_or(NODES_MAX, |node| node) as u64 + 1)
     }
 
     fn record(&self, _span: &Id, _values: &Record<'_>) {}
@@ -126,7 +126,7 @@ impl Subscriber for Watcher {
         event.record(&mut said);
         stage().tell(&format!(
             "          {} {}{}",
-            stage().current().unwrap_or(NODES),
+            stage().current().unwrap_or(NODES_MAX),
             event.metadata().level(),
             said.text
         ));
@@ -134,7 +134,7 @@ impl Subscriber for Watcher {
 
     fn enter(&self, span: &Id) {
         let node = usize::try_from(span.into_u64() - 1).expect("it is small");
-        stage().enter(Some(node).filter(|node| *node < NODES));
+        stage().enter(Some(node).filter(|node| *node < NODES_MAX));
     }
 
     fn exit(&self, _span: &Id) {

@@ -20,7 +20,7 @@ use vault_core::node::Availability;
 
 use crate::clients;
 use crate::disk::Told;
-use crate::stage::{NODES, below, lock, stage};
+use crate::stage::{below, lock, stage};
 use crate::trouble;
 
 /// Where managers listen.
@@ -100,7 +100,8 @@ async fn join(node: usize, limits: impl Fn() -> Result<Limits, String>) -> Resul
     loop {
         sleep(AGAIN).await;
         let Some(token) = lock(&stage().token).clone() else { continue };
-        let other = (node + 1 + usize::try_from(below(NODES as u64 - 1)).expect("small")) % NODES;
+        let by = usize::try_from(below(stage().count() as u64 - 1)).expect("it is small");
+        let other = (stage().after(node) + by) % stage().count();
         *lock(&stage().spots[node].disk) = tests::disk::FaultyDisk::default();
         let place = ManagerPlace {
             addr: addr(node),

@@ -8,7 +8,7 @@ use turmoil::{Builder, Sim};
 use crate::clients::KEYS;
 use crate::history::{self, Call};
 use crate::net::{Simulated, Watcher};
-use crate::stage::{NODES, lock, stage};
+use crate::stage::{NODES_MAX, lock, stage};
 use crate::wgl::{self, Verdict};
 use crate::{node, order, trouble};
 
@@ -21,6 +21,9 @@ const MADE_WITHIN: Duration = Duration::from_secs(30);
 const WHOLE_WITHIN: Duration = Duration::from_secs(60);
 /// How long trouble lasts, unless `COFFER_SIM_SECONDS` says otherwise.
 const TROUBLE_SECS: u64 = 8;
+
+/// Every so many seeds there are five managers instead of three.
+const FIVE_EVERY: u64 = 4;
 
 /// What a run gave.
 pub struct Ended {
@@ -47,7 +50,7 @@ impl World<'_> {
             .tcp_capacity(4_096)
             .enable_random_order()
             .build();
-        for node in 0..NODES {
+        for node in stage().nodes() {
             sim.host(node::host(node), move || node::live(node));
         }
         Self { sim }
@@ -87,11 +90,12 @@ impl World<'_> {
 
 /// Every manager has a vote and knows it.
 fn is_whole() -> bool {
-    (0..NODES).all(|node| {
+    let count = stage().count();
+    stage().nodes().all(|node| {
         stage().manager(node).is_some_and(|manager| {
             let standing = manager.consensus().standing();
             let voters = standing.members.iter().filter(|member| member.is_voter);
-            voters.count() == NODES && standing.members.len() == NODES && !standing.is_changing
+            voters.count() == count && standing.members.len() == count && !standing.is_changing
         })
     })
 }
@@ -103,19 +107,20 @@ fn all_went_on(since: u64) -> bool {
     let reads =
         |node| calls.iter().filter(done).any(|call| !call.is_write() && call.manager == node);
     let writes = |key| calls.iter().filter(done).any(|call| call.is_write() && call.key == key);
-    (0..NODES).all(reads) && (0..KEYS).all(writes)
+    stage().nodes().all(reads) && (0..KEYS).all(writes)
 }
 
 /// Whether all managers have applied the same entries.
 fn all_applied_the_same() -> bool {
     let applied =
         |node| stage().manager(node).map(|manager| manager.consensus().view().applied_index());
-    (1..NODES).all(|node| applied(node) == applied(0) && applied(0).is_some())
+    stage().nodes().all(|node| applied(node) == applied(0) && applied(0).is_some())
 }
 
 /// Then their states are the same, to the last field.
 fn invariant_states_are_equal() {
-    let states: Vec<String> = (0..NODES)
+    let states: Vec<String> = stage()
+        .nodes()
         .filter_map(|node| Some(format!("{:#?}", stage().manager(node)?.consensus().view().state)))
         .collect();
     for (node, state) in states.iter().enumerate().skip(1) {
@@ -143,9 +148,20 @@ fn invariant_history_is_one_machines(calls: &[Call]) {
     }
 }
 
+/// Puts a bug in place that the environment names: in a program that has them.
+#[cfg(planted)]
+fn plant() {
+    use vault_core::planted::{Bug, plant};
+    let Ok(name) = std::env::var("COFFER_PLANTED") else { return };
+    plant(Bug::parse(&name).expect("COFFER_PLANTED names a bug"));
+}
+
 /// Runs a seed on this thread, which must be new.
 pub fn run(seed: u64) -> Ended {
     fate::decide(seed);
+    #[cfg(planted)]
+    plant();
+    stage().set_count(if seed.is_multiple_of(FIVE_EVERY) { NODES_MAX } else { 3 });
     let is_told = std::env::var_os("COFFER_SIM_TELL").is_some();
     tracing::subscriber::set_global_default(Watcher { is_told }).expect("nobody else listens");
     vault::world::simulate(Box::new(Simulated));

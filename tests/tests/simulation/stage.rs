@@ -1,6 +1,8 @@
 //! What the nodes stand on: who runs now, each one's disk and clock, and the trace of all that happened.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
@@ -12,10 +14,11 @@ use vault_core::node::Role;
 
 use crate::history::Call;
 
-/// How many managers there are.
-pub const NODES: usize = 3;
-/// Dials in one simulated second, by all: a manager that is not there is asked again after a moment.
-const DIALS_MAX: u64 = 300;
+/// How many managers there are at most.
+pub const NODES_MAX: usize = 5;
+/// Dials in one simulated second by one node to another: 50 for each purpose, of which there are four, and some for
+/// what comes and goes. A manager that is not there is asked again after a moment.
+const DIALS_MAX: u64 = 220;
 /// Nobody runs: the world itself does something.
 const NOBODY: usize = usize::MAX;
 
@@ -38,10 +41,24 @@ pub struct Spot {
     pub off: AtomicI64,
 }
 
+/// What an operator does.
+#[derive(Clone, Copy)]
+pub enum Order {
+    /// Makes a worker of a manager.
+    Demote(NodeId),
+    /// Asks for a new data key.
+    RotateKeys,
+}
+
+/// How often a node dialled an address.
+type Dials = BTreeMap<(Option<usize>, SocketAddr), u64>;
+
 /// Everything.
 pub struct Stage {
     current: AtomicUsize,
-    pub spots: [Spot; NODES],
+    pub spots: [Spot; NODES_MAX],
+    /// How many managers this run has.
+    count: AtomicUsize,
     pub calls: Mutex<Vec<Call>>,
     /// What must not be.
     pub wrong: Mutex<Vec<String>>,
@@ -52,10 +69,10 @@ pub struct Stage {
     pub values: AtomicU64,
     /// Whether clients go on.
     pub is_over: AtomicBool,
-    /// The simulated second, and how often somebody dialled in it.
-    dials: Mutex<(u64, u64)>,
-    /// Who is to demote which node.
-    demotions: Mutex<Vec<(usize, NodeId)>>,
+    /// The simulated second, and how often who dialled whom in it.
+    dials: Mutex<(u64, Dials)>,
+    /// What operators have to do, and at which node.
+    orders: Mutex<Vec<(usize, Order)>>,
     trace: Mutex<Trace>,
     is_told: bool,
 }
@@ -82,6 +99,7 @@ pub fn stage() -> &'static Stage {
             flush_ms: AtomicU64::new(2),
             off: AtomicI64::new(0),
         }),
+        count: AtomicUsize::new(3),
         calls: Mutex::default(),
         wrong: Mutex::default(),
         token: Mutex::default(),
@@ -89,7 +107,7 @@ pub fn stage() -> &'static Stage {
         values: AtomicU64::new(1),
         is_over: AtomicBool::new(false),
         dials: Mutex::default(),
-        demotions: Mutex::default(),
+        orders: Mutex::default(),
         trace: Mutex::default(),
         is_told: std::env::var_os("COFFER_SIM_TELL").is_some(),
     })
@@ -106,6 +124,32 @@ impl Stage {
         self.current.store(node.unwrap_or(NOBODY), Ordering::Relaxed);
         let off = node.map_or(0, |node| self.spots[node].off.load(Ordering::Relaxed));
         fate::set_off(off);
+    }
+
+    /// This run has so many managers.
+    pub fn set_count(&self, count: usize) {
+        assert!(count <= NODES_MAX, "there are no more spots");
+        self.count.store(count, Ordering::Relaxed);
+    }
+
+    /// How many managers this run has.
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// All of them.
+    pub fn nodes(&self) -> std::ops::Range<usize> {
+        0..self.count()
+    }
+
+    /// The next one in a circle.
+    pub fn after(&self, node: usize) -> usize {
+        (node + 1) % self.count()
+    }
+
+    /// Any one of them.
+    pub fn any(&self) -> usize {
+        usize::try_from(below(self.count() as u64)).expect("it is small")
     }
 
     /// Who runs now.
@@ -147,15 +191,18 @@ impl Stage {
     }
 
     /// Counts a dial. Says no, and that it must not be, where somebody dials without a pause.
-    pub fn may_dial(&self) -> bool {
+    pub fn may_dial(&self, addr: SocketAddr) -> bool {
         let second = fate::now() / 1_000_000_000;
         let mut dials = lock(&self.dials);
-        let before = if dials.0 == second { dials.1 } else { 0 };
-        *dials = (second, before + 1);
-        if before == DIALS_MAX {
-            self.wrong(format!("more than {DIALS_MAX} dials in second {second}"));
+        if dials.0 != second {
+            *dials = (second, BTreeMap::new());
         }
-        before < DIALS_MAX
+        let count = dials.1.entry((self.current(), addr)).or_default();
+        *count += 1;
+        if *count == DIALS_MAX {
+            self.wrong(format!("{DIALS_MAX} dials to {addr} in second {second}"));
+        }
+        *count < DIALS_MAX
     }
 
     /// The next moment of the clients' clock.
@@ -168,16 +215,16 @@ impl Stage {
         lock(&self.spots[node].daemon).as_ref()?.manager().ok()
     }
 
-    /// Has an operator at one node demote another one.
-    pub fn demote(&self, by: usize, gone: NodeId) {
-        lock(&self.demotions).push((by, gone));
+    /// Has an operator at one node do something.
+    pub fn order(&self, by: usize, order: Order) {
+        lock(&self.orders).push((by, order));
     }
 
     /// What the operator at a node has to do next.
-    pub fn demotion(&self, by: usize) -> Option<NodeId> {
-        let mut demotions = lock(&self.demotions);
-        let at = demotions.iter().position(|(at, _)| *at == by)?;
-        Some(demotions.remove(at).1)
+    pub fn next_order(&self, by: usize) -> Option<Order> {
+        let mut orders = lock(&self.orders);
+        let at = orders.iter().position(|(at, _)| *at == by)?;
+        Some(orders.remove(at).1)
     }
 
     /// Whether a manager knows that a node was demoted, and that Raft goes without it.
@@ -190,7 +237,7 @@ impl Stage {
 
     /// Who leads, as far as one knows of itself.
     pub fn leader(&self) -> Option<usize> {
-        (0..NODES).find(|node| {
+        self.nodes().find(|node| {
             self.manager(*node).is_some_and(|manager| *manager.consensus().leads().borrow())
         })
     }

@@ -13,7 +13,7 @@ use vault_core::node::Role;
 
 use crate::node::host;
 use crate::run::World;
-use crate::stage::{NODES, below, lock, once_in, stage};
+use crate::stage::{Order, below, lock, once_in, stage};
 
 /// How long one fault lasts at most, in milliseconds: some elections.
 const LASTS_MS: u64 = 2_000;
@@ -24,7 +24,7 @@ const DEMOTED_WITHIN: Duration = Duration::from_secs(5);
 const FLUSH_MS: u64 = 2;
 /// How long a message takes at most, without trouble.
 pub const LATENCY: Duration = Duration::from_millis(5);
-const KINDS: u64 = 16;
+const KINDS: u64 = 18;
 
 /// Makes trouble for so long, then puts everything right again.
 pub fn make(world: &mut World<'_>, length: Duration) {
@@ -44,13 +44,13 @@ pub fn make(world: &mut World<'_>, length: Duration) {
 
 /// The leader, half of the time.
 fn victim() -> usize {
-    let any = usize::try_from(below(NODES as u64)).expect("it is small");
+    let any = stage().any();
     if once_in(2) { stage().leader().unwrap_or(any) } else { any }
 }
 
 fn one(world: &mut World<'_>, kind: u64, victim: usize) {
     stage().note(|| format!("trouble {kind} for {victim}"));
-    let others = || (0..NODES).filter(move |other| *other != victim).map(host);
+    let others = || stage().nodes().filter(move |other| *other != victim).map(host);
     let spot = &stage().spots[victim];
     match kind {
         0 | 1 => {
@@ -60,18 +60,20 @@ fn one(world: &mut World<'_>, kind: u64, victim: usize) {
             world.sim.bounce(host(victim));
         }
         2 | 3 => cut_power(world, victim),
-        4 => (0..NODES).for_each(|node| cut_power(world, node)),
+        4 => stage().nodes().for_each(|node| cut_power(world, node)),
         5 => others().for_each(|other| world.sim.hold(host(victim), other)),
         6 => others().for_each(|other| world.sim.partition(host(victim), other)),
         7 => others().for_each(|other| world.sim.partition_oneway(host(victim), other)),
         8 => others().for_each(|other| world.sim.partition_oneway(other, host(victim))),
-        9 => world.sim.hold(host(victim), host((victim + 1) % NODES)),
+        9 => world.sim.hold(host(victim), host(stage().after(victim))),
         10 => world.sim.set_max_message_latency(Duration::from_millis(10 + below(300))),
         11 => world.sim.set_fail_rate(0.01),
         12 | 13 => fail_disk(victim),
         14 if once_in(2) => spot.flush_ms.store(HANGS_MS, Ordering::Relaxed),
         14 => spot.flush_ms.store(10 + below(200), Ordering::Relaxed),
         15 if once_in(2) => demote(world, victim),
+        16 => stage().order(victim, Order::RotateKeys),
+        17 => cut_power_of_slow_disks(world),
         _ => {
             let secs = i64::try_from(below(7_200)).expect("it is small") - 3_600;
             spot.off.store(secs * 1_000_000_000, Ordering::Relaxed);
@@ -90,6 +92,14 @@ fn cut_power(world: &mut World<'_>, node: usize) {
     let outage = all_of(&lock(&stage().spots[node].disk));
     let image = outage.any_image(&mut Chance::new(fate::number() | 1));
     end(world, node, image.into());
+}
+
+/// Every disk has much to do, and then the power of all goes at once.
+fn cut_power_of_slow_disks(world: &mut World<'_>) {
+    let most = 50 + below(300);
+    stage().nodes().for_each(|node| stage().spots[node].flush_ms.store(most, Ordering::Relaxed));
+    world.pass(Duration::from_millis(100 + below(1_000)));
+    stage().nodes().for_each(|node| cut_power(world, node));
 }
 
 fn all_of(disk: &FaultyDisk) -> Outage {
@@ -123,8 +133,8 @@ fn fail_disk(node: usize) {
 /// A manager is demoted by another one, and its disk comes back empty: as somebody new.
 fn demote(world: &mut World<'_>, victim: usize) {
     let Some(gone) = stage().manager(victim).map(|manager| manager.node_id()) else { return };
-    let by = (victim + 1) % NODES;
-    stage().demote(by, gone);
+    let by = stage().after(victim);
+    stage().order(by, Order::Demote(gone));
     if !world.until(DEMOTED_WITHIN, || stage().is_demoted(by, gone)) {
         return;
     }
@@ -135,10 +145,20 @@ fn demote(world: &mut World<'_>, victim: usize) {
 
 /// What the operator's command does, in the process of the manager that is asked.
 pub async fn operate(daemon: &Daemon, node: usize) {
-    let Some(gone) = stage().demotion(node) else { return };
-    let change = NodeChange { role: Some(Role::Worker), ..NodeChange::default() };
-    let changed = daemon.update_node(Asked::default(), gone.as_str(), change).await;
-    stage().note(|| format!("demoted {gone}: {:?}", changed.map_err(|error| error.to_string())));
+    match stage().next_order(node) {
+        None => {}
+        Some(Order::Demote(gone)) => {
+            let change = NodeChange { role: Some(Role::Worker), ..NodeChange::default() };
+            let changed = daemon.update_node(Asked::default(), gone.as_str(), change).await;
+            let changed = changed.map_err(|error| error.to_string());
+            stage().note(|| format!("demoted {gone}: {changed:?}"));
+        }
+        Some(Order::RotateKeys) => {
+            let manager = daemon.manager().expect("it has one");
+            let asked = manager.rotate_keys().await.map_err(|error| error.to_string());
+            stage().note(|| format!("asked for a new data key: {asked:?}"));
+        }
+    }
 }
 
 /// Everybody runs, and nothing is in the way.
@@ -146,8 +166,8 @@ pub fn heal(world: &mut World<'_>) {
     stage().note(|| "healed".to_owned());
     world.sim.set_max_message_latency(LATENCY);
     world.sim.set_fail_rate(0.0);
-    for node in 0..NODES {
-        for other in node + 1..NODES {
+    for node in stage().nodes() {
+        for other in node + 1..stage().count() {
             world.sim.release(host(node), host(other));
             world.sim.repair(host(node), host(other));
         }
@@ -166,7 +186,7 @@ pub fn heal(world: &mut World<'_>) {
 
 /// Takes processes away that ended by themselves.
 pub fn bury(world: &mut World<'_>) {
-    for node in 0..NODES {
+    for node in stage().nodes() {
         if stage().spots[node].has_ended.load(Ordering::Relaxed) {
             end_somehow(world, node);
         }
