@@ -73,6 +73,8 @@ pub struct Stage {
     dials: Mutex<(u64, Dials)>,
     /// What operators have to do, and at which node.
     orders: Mutex<Vec<(usize, Order)>>,
+    /// Who is being demoted: the spot, by whom, and which node it was. It may take until long after the trouble.
+    pub going: Mutex<Vec<(usize, usize, NodeId)>>,
     trace: Mutex<Trace>,
     is_told: bool,
 }
@@ -108,6 +110,7 @@ pub fn stage() -> &'static Stage {
         is_over: AtomicBool::new(false),
         dials: Mutex::default(),
         orders: Mutex::default(),
+        going: Mutex::default(),
         trace: Mutex::default(),
         is_told: std::env::var_os("COFFER_SIM_TELL").is_some(),
     })

@@ -19,7 +19,7 @@ use crate::stage::{Order, below, lock, once_in, stage};
 const LASTS_MS: u64 = 2_000;
 /// A flush that takes so long counts as a disk that hangs, in milliseconds.
 const HANGS_MS: u64 = 2_500;
-/// How long a demotion may take before it is given up.
+/// How long a demotion is waited for before there is more trouble.
 const DEMOTED_WITHIN: Duration = Duration::from_secs(5);
 const FLUSH_MS: u64 = 2;
 /// How long a message takes at most, without trouble.
@@ -134,13 +134,22 @@ fn fail_disk(node: usize) {
 fn demote(world: &mut World<'_>, victim: usize) {
     let Some(gone) = stage().manager(victim).map(|manager| manager.node_id()) else { return };
     let by = stage().after(victim);
+    lock(&stage().going).push((victim, by, gone));
     stage().order(by, Order::Demote(gone));
-    if !world.until(DEMOTED_WITHIN, || stage().is_demoted(by, gone)) {
-        return;
+    world.until(DEMOTED_WITHIN, || !lock(&stage().going).contains(&(victim, by, gone)));
+}
+
+/// Whoever was demoted comes back as somebody new, whenever it came to that.
+fn replace(world: &mut World<'_>) {
+    let all = lock(&stage().going).clone();
+    for (victim, by, gone) in all {
+        if stage().is_demoted(by, gone) {
+            lock(&stage().going).retain(|(_, _, other)| *other != gone);
+            end(world, victim, FaultyDisk::default());
+            stage().spots[victim].is_new.store(true, Ordering::Relaxed);
+            world.sim.bounce(host(victim));
+        }
     }
-    end(world, victim, FaultyDisk::default());
-    stage().spots[victim].is_new.store(true, Ordering::Relaxed);
-    world.sim.bounce(host(victim));
 }
 
 /// What the operator's command does, in the process of the manager that is asked.
@@ -184,8 +193,9 @@ pub fn heal(world: &mut World<'_>) {
     }
 }
 
-/// Takes processes away that ended by themselves.
+/// Takes processes away that ended by themselves, and managers that were demoted.
 pub fn bury(world: &mut World<'_>) {
+    replace(world);
     for node in stage().nodes() {
         if stage().spots[node].has_ended.load(Ordering::Relaxed) {
             end_somehow(world, node);
