@@ -16,7 +16,7 @@ use super::types::Types;
 /// A snapshot is due once so many bytes were appended since the last one. A restart reads at most about
 /// this much log.
 const SNAPSHOT_EVERY_BYTES: u64 = 32 << 20;
-/// The same for a large state: once half of it was appended, and at the latest past so many bytes. A
+/// The same for a large state: once as much as it holds was appended, and at the latest past so many bytes. A
 /// snapshot writes the whole state anew.
 const SNAPSHOT_EVERY_BYTES_MAX: u64 = 256 << 20;
 /// Bytes of the log that are kept on the disk behind the newest snapshot, so that a manager that was away
@@ -42,7 +42,7 @@ pub(super) struct House {
 
 /// After how many bytes of log a snapshot of a state of this size is due.
 fn snapshot_every(state_bytes: u64) -> u64 {
-    (state_bytes / 2).clamp(SNAPSHOT_EVERY_BYTES, SNAPSHOT_EVERY_BYTES_MAX)
+    state_bytes.clamp(SNAPSHOT_EVERY_BYTES, SNAPSHOT_EVERY_BYTES_MAX)
 }
 
 /// Whoever asks Raft first learns that it is over: a clean end is this process's own, any other one ends it.
