@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::watch;
 #[cfg(planted)]
 use vault_core::planted::{self, Bug};
-use vault_core::seal::{DataKey, Epoch, KEY_BYTES, KeyDigest};
+use vault_core::seal::{DataKey, Epoch, KEY_BYTES, KeyDigest, wipe_stack};
 use vault_memory::GuardError;
 use zeroize::Zeroizing;
 
@@ -92,6 +92,14 @@ impl Keys {
 
     /// Copies of all keys, to be carried to another manager.
     pub fn carried(&self) -> Carried {
+        let carried = self.copies();
+        wipe_stack();
+        carried
+    }
+
+    /// Never a part of its caller, whose own frame `wipe_stack` does not reach: each copy goes over the stack.
+    #[inline(never)]
+    fn copies(&self) -> Carried {
         let ring = self.ring();
         let keys = ring.epochs().filter_map(|epoch| ring.key(epoch));
         keys.map(|key| (key.epoch, Zeroizing::new(*key.bytes))).collect()

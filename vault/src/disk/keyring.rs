@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use ring::hmac;
-use vault_core::seal::{DataKey, Epoch, KEY_BYTES, KeyDigest};
+use vault_core::seal::{DataKey, Epoch, KEY_BYTES, KeyDigest, wipe_stack};
 use vault_memory::{GuardError, Guarded};
 use zeroize::Zeroizing;
 
@@ -24,6 +24,14 @@ const DIGEST_LABEL: &[u8] = b"coffer data key";
 
 /// Tells a data key from any other one.
 pub fn digest_of(key: DataKey<'_>) -> KeyDigest {
+    let digest = mac(key);
+    wipe_stack();
+    digest
+}
+
+/// Never a part of its caller, whose own frame `wipe_stack` does not reach.
+#[inline(never)]
+fn mac(key: DataKey<'_>) -> KeyDigest {
     let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.bytes));
     context.update(DIGEST_LABEL);
     context.update(&key.epoch.0.to_le_bytes());
