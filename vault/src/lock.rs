@@ -68,8 +68,9 @@ pub struct Locking {
     followed: watch::Sender<u32>,
     /// Whether the node's key was renewed since the disk was locked.
     has_renewed: AtomicBool,
-    /// One at a time replaces the node's certificate and key, or writes them again.
-    pub renewing: Mutex<()>,
+    /// One at a time replaces the node's certificate and key, or writes them again. Holds a pair that the record knows
+    /// and the file does not have yet.
+    pub renewing: Mutex<Option<Arc<Credentials>>>,
 }
 
 impl Locking {
@@ -81,7 +82,7 @@ impl Locking {
             handed,
             followed,
             has_renewed: AtomicBool::new(false),
-            renewing: Mutex::new(()),
+            renewing: Mutex::new(None),
         }
     }
 

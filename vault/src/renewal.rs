@@ -98,9 +98,22 @@ async fn look(manager: &Arc<Manager>, draw: u32) -> Result<Duration, RenewError>
 }
 
 /// A new key and a certificate for it. A crash before the file is replaced leaves the old pair, which the record
-/// still knows; after it the new one.
+/// still knows; after it the new one. Where the file cannot be written, the same pair is tried again: the record knows
+/// two keys, and one more would push out the one that is in use.
 pub(crate) async fn renew(manager: &Arc<Manager>) -> Result<(), RenewError> {
-    let _alone = manager.locking().renewing.lock().await;
+    let mut unwritten = manager.locking().renewing.lock().await;
+    let credentials = match unwritten.take() {
+        Some(credentials) => credentials,
+        None => Arc::new(issue(manager).await?),
+    };
+    *unwritten = Some(Arc::clone(&credentials));
+    take_up(manager, credentials).await?;
+    *unwritten = None;
+    Ok(())
+}
+
+/// A new key, and the certificate that the record has for it from now on.
+async fn issue(manager: &Manager) -> Result<Credentials, RenewError> {
     let own = KeyDocument::generate(&entropy::source())?;
     let request = {
         let random = entropy::source();
@@ -112,7 +125,10 @@ pub(crate) async fn renew(manager: &Arc<Manager>) -> Result<(), RenewError> {
     let chain = view.state.node(id).map(|node| node.certificate.clone()).unwrap_or_default();
     let key = Zeroizing::new(own.expose().to_vec());
     let roots = manager.tls().roots().to_string();
-    let credentials = Credentials { chain, key, roots };
+    Ok(Credentials { chain, key, roots })
+}
+
+async fn take_up(manager: &Arc<Manager>, credentials: Arc<Credentials>) -> Result<(), RenewError> {
     let manager = Arc::clone(manager);
     let written = world::blocking(move || {
         // Refused here if certificate and key do not fit each other: the old ones stay then.

@@ -61,3 +61,29 @@ fn managers_renew_their_certificates_and_outlive_the_first_ones() {
         assert!(log.contains("this manager has a new certificate"), "{log}");
     }
 }
+
+/// The record knows two keys of a node: tries that come to nothing must not push out the one that is in use.
+#[test]
+fn a_certificate_that_cannot_be_written_is_tried_again_and_locks_nobody_out() {
+    let test = "a_certificate_that_cannot_be_written_is_tried_again_and_locks_nobody_out";
+    let Some(nodes) = nodes::<3>(test) else { return };
+    if faketime::library().is_none() {
+        return tests::skipped(test, "needs libfaketime: another time of day");
+    }
+    let nodes = nodes.map(|node| {
+        let environment = faketime::environment(&node).expect("it is there");
+        node.with_environment(environment)
+    });
+    form(&nodes).into_iter().for_each(Daemon::end);
+    nodes.iter().for_each(|node| faketime::step(node, 75 * DAY));
+    let in_the_way = nodes[1].state_dir().join("cluster/identity.new");
+    std::fs::create_dir(&in_the_way).expect("the directory is ours");
+    let started = nodes.each_ref().map(|node| Daemon::spawn(node, node.cofferd()));
+    let daemons = started.map(tests::daemon::Started::ready);
+    let failed = || daemons[1].log().matches("certificate was not renewed").count();
+    wait_until("it fails three times", || failed() >= 3);
+    assert!(writes(&nodes[1], "meanwhile"), "{}", daemons[1].log());
+    std::fs::remove_dir(&in_the_way).expect("it is empty");
+    wait_until("it is renewed", || daemons[1].log().contains("this manager has a new certificate"));
+    assert!(writes(&nodes[1], "afterwards"), "{}", daemons[1].log());
+}
