@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_goes_away_is_wiped_once() {
+    fn case_37_a_request_that_goes_away_is_wiped_once() {
         let wipes = Cell::new(0);
         let request = Wiped(Noted(&wipes));
         assert_eq!(wipes.get(), 0);

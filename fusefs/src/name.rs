@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_name_is_held_to_the_rules() {
+    fn case_3_a_file_name_is_held_to_the_rules() {
         let long = "n".repeat(256);
         for (text, expected) in [
             ("token", None),

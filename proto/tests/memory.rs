@@ -94,7 +94,7 @@ fn rows() -> Vec<Row> {
 }
 
 #[test]
-fn no_message_takes_more_than_its_bound() {
+fn case_52_no_message_takes_more_than_its_bound() {
     let start = kib("VmRSS:");
     for row in rows() {
         let largest = row.largest();

@@ -54,8 +54,8 @@ fn everything(folder: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
 }
 
 #[test]
-fn a_cluster_comes_back_on_an_empty_node_with_all_that_it_held() {
-    let test = "a_cluster_comes_back_on_an_empty_node_with_all_that_it_held";
+fn case_70_a_cluster_comes_back_on_an_empty_node_with_all_that_it_held() {
+    let test = "case_70_a_cluster_comes_back_on_an_empty_node_with_all_that_it_held";
     let (Some(old), Some(new)) = (Node::for_test(test), Node::for_test(test)) else { return };
     let daemon = old.start_cluster();
     old.secret("pw", b"first");
@@ -118,8 +118,9 @@ fn a_cluster_comes_back_on_an_empty_node_with_all_that_it_held() {
 }
 
 #[test]
-fn a_backup_that_is_cut_changed_or_foreign_is_refused_before_anything_is_touched() {
-    let test = "a_backup_that_is_cut_changed_or_foreign_is_refused_before_anything_is_touched";
+fn case_70_a_backup_that_is_cut_changed_or_foreign_is_refused_before_anything_is_touched() {
+    let test =
+        "case_70_a_backup_that_is_cut_changed_or_foreign_is_refused_before_anything_is_touched";
     let (Some(old), Some(new)) = (Node::for_test(test), Node::for_test(test)) else { return };
     let daemon = old.start_cluster();
     for n in 0..3 {
@@ -225,8 +226,10 @@ fn a_follower_saves_too_and_managers_of_before_come_back_by_joining_alone() {
 }
 
 #[test]
-fn what_is_asked_for_wrongly_saves_nothing() {
-    let Some(node) = Node::for_test("what_is_asked_for_wrongly_saves_nothing") else { return };
+fn case_70_what_is_asked_for_wrongly_saves_nothing() {
+    let Some(node) = Node::for_test("case_70_what_is_asked_for_wrongly_saves_nothing") else {
+        return;
+    };
     let daemon = node.start_cluster();
     let path = text(&node.scratch().path("cluster.age"));
     let short = file(&node, "short.txt", b"short\n");
@@ -245,7 +248,7 @@ fn what_is_asked_for_wrongly_saves_nothing() {
     run.refused(&format!("{path} is there already; nothing was saved"));
     daemon.end();
     // Nothing leaves a node that is in no cluster.
-    let empty = Node::for_test("what_is_asked_for_wrongly_saves_nothing").unwrap();
+    let empty = Node::for_test("case_70_what_is_asked_for_wrongly_saves_nothing").unwrap();
     let daemon = empty.start();
     let run = empty.coffer(&["backup", "save", "-r", RECIPIENT, &path.replace(".age", ".2")]);
     assert!(run.stderr.contains("not a swarm manager"), "{run:?}");

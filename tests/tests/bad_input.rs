@@ -30,8 +30,8 @@ fn contents(node: &Node) -> String {
 }
 
 #[test]
-fn names_are_held_to_swarms_rule() {
-    let Some(node) = Node::for_test("names_are_held_to_swarms_rule") else { return };
+fn case_1_names_are_held_to_swarms_rule() {
+    let Some(node) = Node::for_test("case_1_names_are_held_to_swarms_rule") else { return };
     let daemon = node.start_cluster();
     let before = contents(&node);
     let too_long = "n".repeat(65);
@@ -49,8 +49,8 @@ fn names_are_held_to_swarms_rule() {
 }
 
 #[test]
-fn a_name_is_taken_whatever_its_case() {
-    let Some(node) = Node::for_test("a_name_is_taken_whatever_its_case") else { return };
+fn case_2_a_name_is_taken_whatever_its_case() {
+    let Some(node) = Node::for_test("case_2_a_name_is_taken_whatever_its_case") else { return };
     let daemon = node.start_cluster();
     node.secret("db", b"value");
     let before = contents(&node);
@@ -144,8 +144,8 @@ fn what_is_not_there_is_said_in_swarms_words() {
 }
 
 #[test]
-fn services_are_held_to_swarms_rules() {
-    let Some(node) = Node::for_test("services_are_held_to_swarms_rules") else { return };
+fn case_1_services_are_held_to_swarms_rules() {
+    let Some(node) = Node::for_test("case_1_services_are_held_to_swarms_rules") else { return };
     let daemon = node.start_cluster();
     node.secret("pw", b"value");
     let before = contents(&node);
@@ -235,8 +235,8 @@ fn an_init_with_a_bad_address_founds_nothing() {
 }
 
 #[test]
-fn a_user_without_rights_is_kept_out_and_told_what_to_do() {
-    let test = "a_user_without_rights_is_kept_out_and_told_what_to_do";
+fn case_8_a_user_without_rights_is_kept_out_and_told_what_to_do() {
+    let test = "case_8_a_user_without_rights_is_kept_out_and_told_what_to_do";
     if !is_root() {
         return skipped(test, "needs root, to be another user");
     }

@@ -16,8 +16,11 @@ use tests::processes::with_argument;
 use tests::{Daemon, Node, Scratch, wait_until};
 
 #[test]
-fn a_value_is_nowhere_but_in_its_task_with_text_logs() {
-    a_value_is_nowhere_but_in_its_task("a_value_is_nowhere_but_in_its_task_with_text_logs", "text");
+fn case_57_a_value_is_nowhere_but_in_its_task_with_text_logs() {
+    a_value_is_nowhere_but_in_its_task(
+        "case_57_a_value_is_nowhere_but_in_its_task_with_text_logs",
+        "text",
+    );
 }
 
 #[test]
@@ -108,7 +111,7 @@ fn nothing_is_found(node: &Node, markers: &[Marker], when: &str) {
 }
 
 #[test]
-fn the_search_finds_what_is_there_in_every_form() {
+fn case_57_the_search_finds_what_is_there_in_every_form() {
     let scratch = Scratch::new();
     let marker = Marker::new();
     for (count, form) in marker.forms().iter().enumerate() {

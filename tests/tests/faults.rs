@@ -30,13 +30,13 @@ const SHORT: Duration = Duration::from_secs(50);
 const SHORT_OF_FIVE: Duration = Duration::from_secs(25);
 
 #[test]
-fn three_managers_stay_one_machine_whatever_happens_to_them() {
-    run::<3>("three_managers_stay_one_machine_whatever_happens_to_them", SHORT);
+fn case_44_46_three_managers_stay_one_machine_whatever_happens_to_them() {
+    run::<3>("case_44_46_three_managers_stay_one_machine_whatever_happens_to_them", SHORT);
 }
 
 #[test]
-fn five_managers_stay_one_machine_whatever_happens_to_them() {
-    run::<5>("five_managers_stay_one_machine_whatever_happens_to_them", SHORT_OF_FIVE);
+fn case_44_46_five_managers_stay_one_machine_whatever_happens_to_them() {
+    run::<5>("case_44_46_five_managers_stay_one_machine_whatever_happens_to_them", SHORT_OF_FIVE);
 }
 
 /// Without it no clock steps in the runs above, which would otherwise not be said.

@@ -71,8 +71,8 @@ fn proves(check: &str, bugs: &[&'static str], run: fn(&Planted) -> Verdict) {
 
 /// Each bug, with the check that finds it: the table of `docs/faults.md`.
 const FOUND_BY: [(&str, &str); 17] = [
-    ("acknowledged-before-flush", "nothing_acknowledged_is_lost_when_the_power_goes"),
-    ("flush-error-forgiven", "nothing_is_acknowledged_after_a_flush_that_failed"),
+    ("acknowledged-before-flush", "case_44_nothing_acknowledged_is_lost_when_the_power_goes"),
+    ("flush-error-forgiven", "case_45_nothing_is_acknowledged_after_a_flush_that_failed"),
     ("vote-answered-before-stored", "nobody_is_elected_by_a_vote_that_is_not_on_a_disk"),
     ("vote-forgotten-at-restart", "a_vote_outlives_a_restart"),
     ("stale-read-by-old-leader", "a_manager_that_is_cut_off_reads_nothing_old"),
@@ -80,12 +80,12 @@ const FOUND_BY: [(&str, &str); 17] = [
     ("sealed-without-its-place", "what_an_older_version_sealed_opens"),
     ("snapshot-without-newest", "everything_is_there_after_a_snapshot"),
     ("retry-applied-twice", "a_request_that_is_sent_again_acts_once"),
-    ("forwarded-caller-believed", "who_hands_a_call_on_is_named_in_the_audit"),
+    ("forwarded-caller-believed", "case_12_who_hands_a_call_on_is_named_in_the_audit"),
     ("version-number-used-again", "no_version_number_is_used_twice"),
     ("damage-taken-for-torn-tail", "damage_in_the_log_is_refused"),
     ("epoch-lost-at-restart", "every_value_opens_after_a_rotation_and_a_restart"),
-    ("removed-member-believed", "who_was_removed_is_not_heard"),
-    ("demoted-member-believed", "who_was_demoted_is_not_heard"),
+    ("removed-member-believed", "case_11_13_14_who_was_removed_is_not_heard"),
+    ("demoted-member-believed", "case_11_13_14_who_was_demoted_is_not_heard"),
     ("name-not-looked-at", "a_name_is_taken_once"),
     ("apply-differs-by-node", "all_managers_hold_the_same"),
 ];

@@ -1,5 +1,7 @@
 //! Rules about the source itself that neither rustc nor clippy can check.
 
+#[path = "structure/attacks.rs"]
+mod attacks;
 #[path = "structure/calls.rs"]
 mod calls;
 #[path = "structure/lock.rs"]

@@ -202,7 +202,7 @@ mod tests {
     use crate::testing;
 
     #[test]
-    fn a_state_directory_that_others_can_read_is_refused() {
+    fn case_36_a_state_directory_that_others_can_read_is_refused() {
         let folder = testing::folder();
         let path = folder.path().join("state");
         fs::create_dir(&path).unwrap();
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_file_is_read_only_if_it_is_closed_and_no_link() {
+    fn case_36_a_key_file_is_read_only_if_it_is_closed_and_no_link() {
         let folder = testing::folder();
         let (path, link) = (folder.path().join("key"), folder.path().join("link"));
         fs::write(&path, "key").unwrap();
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_or_a_file_is_no_state_directory() {
+    fn case_36_a_link_or_a_file_is_no_state_directory() {
         let folder = testing::folder();
         let (real, link) = (folder.path().join("real"), folder.path().join("link"));
         fs::DirBuilder::new().mode(0o700).create(&real).unwrap();

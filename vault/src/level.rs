@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_that_cannot_follow_does_not_start_and_says_which_version_can() {
+    async fn case_40_49_a_program_that_cannot_follow_does_not_start_and_says_which_version_can() {
         let folder = testing::folder();
         let founding =
             Founding { hostname: "h".into(), addr: "192.0.2.1:2377".into(), autolock: false };

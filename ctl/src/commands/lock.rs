@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_is_read_and_no_more_than_a_key_may_have() {
+    fn case_34_one_line_is_read_and_no_more_than_a_key_may_have() {
         for (input, expected) in [(&b"key\nrest"[..], &b"key"[..]), (b"key", b"key"), (b"", b"")] {
             assert_eq!(one_line(input).unwrap().as_slice(), expected);
         }

@@ -43,7 +43,7 @@ fn body(pem: &str) -> Vec<u8> {
 }
 
 #[test]
-fn of_a_request_only_the_key_is_taken() {
+fn case_c1_c2_c3_c4_of_a_request_only_the_key_is_taken() {
     let root = Root::new();
     for (name, pem) in [vector!("plain"), vector!("greedy"), vector!("sha384")] {
         let key = read(pem.as_bytes()).expect(name);
@@ -71,7 +71,7 @@ fn our_own_requests_are_taken_and_say_nothing_else() {
 }
 
 #[test]
-fn keys_and_signatures_of_other_kinds_are_refused() {
+fn case_c5_c6_c7_c8_keys_and_signatures_of_other_kinds_are_refused() {
     for ((name, pem), expected) in [
         (vector!("p384"), CsrError::Key(PublicKeyError)),
         (vector!("p384-sha256"), CsrError::Key(PublicKeyError)),
@@ -89,7 +89,7 @@ fn keys_and_signatures_of_other_kinds_are_refused() {
 }
 
 #[test]
-fn points_that_are_not_on_the_curve_are_refused() {
+fn case_c5_c6_c7_c8_points_that_are_not_on_the_curve_are_refused() {
     let plain = body(vector!("plain").1);
     let point = bytes_of(KEY.trim());
     let at = plain.windows(65).position(|part| part == point).unwrap();
@@ -101,7 +101,7 @@ fn points_that_are_not_on_the_curve_are_refused() {
 }
 
 #[test]
-fn a_request_is_one_object_and_nothing_else() {
+fn case_c9_c10_a_request_is_one_object_and_nothing_else() {
     let pem = make(&new_key()).unwrap();
     let der = body(&pem);
     let trailing = [&der[..], &[0]].concat();
@@ -133,7 +133,7 @@ fn a_request_is_one_object_and_nothing_else() {
 }
 
 #[test]
-fn no_byte_of_a_request_can_be_changed() {
+fn case_c5_c6_c7_c8_no_byte_of_a_request_can_be_changed() {
     let der = body(&make(&new_key()).unwrap());
     for place in 0..der.len() {
         let mut changed = der.clone();
@@ -143,7 +143,7 @@ fn no_byte_of_a_request_can_be_changed() {
 }
 
 #[test]
-fn attributes_do_not_matter_and_the_version_does() {
+fn case_c9_c10_attributes_do_not_matter_and_the_version_does() {
     let key = new_key();
     // An attribute that nobody knows, and one that is nested deep.
     let unknown = der(0x30, &[&[6, 3, 0x2a, 3, 4], &der(0x31, &[&[5, 0]])]);
@@ -158,7 +158,7 @@ fn attributes_do_not_matter_and_the_version_does() {
 }
 
 #[test]
-fn size_is_looked_at_first() {
+fn case_c9_c10_size_is_looked_at_first() {
     let key = new_key();
     let base = request(0, &der(0x30, &[&[6, 3, 0x2a, 3, 4], &der(0x31, &[&der(4, &[])])]), &key);
     let with = |bytes: usize| {

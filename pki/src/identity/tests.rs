@@ -44,7 +44,7 @@ fn dns(params: &mut CertificateParams, name: &str) {
 }
 
 #[test]
-fn a_subject_has_each_part_once() {
+fn case_c31_c32_a_subject_has_each_part_once() {
     let subject = Err(IdentityError::Subject);
     assert_judged(&[
         ("nothing", |_| {}, Ok(())),
@@ -96,7 +96,7 @@ fn a_subject_has_each_part_once() {
 }
 
 #[test]
-fn ids_in_a_subject_are_plain_text() {
+fn case_c14_c31_c32_ids_in_a_subject_are_plain_text() {
     let (subject, id) = (Err(IdentityError::Subject), Err(IdentityError::Id));
     assert_judged(&[
         ("space behind", |params| common_name(params, "n0de56789abcdefghijklmnop "), id),
@@ -130,7 +130,7 @@ fn ids_in_a_subject_are_plain_text() {
 }
 
 #[test]
-fn alternative_names_are_those_of_the_subject() {
+fn case_c31_c32_alternative_names_are_those_of_the_subject() {
     let wrong = Err(IdentityError::Names);
     let id = format!("spiffe://{CLUSTER}.coffer.internal/node/{NODE}");
     let root = Root::new();
@@ -200,7 +200,7 @@ fn alternative_names_are_those_of_the_subject() {
 }
 
 #[test]
-fn uses_are_those_of_a_node() {
+fn case_c34_uses_are_those_of_a_node() {
     use ExtendedKeyUsagePurpose::{Any, ClientAuth, ServerAuth};
     let purpose = Err(IdentityError::Purpose);
     let usage = Err(IdentityError::KeyUsage);
@@ -290,7 +290,7 @@ fn keys_of_other_kinds_are_refused() {
 }
 
 #[test]
-fn serial_numbers_that_are_not_allowed_are_refused() {
+fn case_c16_serial_numbers_that_are_not_allowed_are_refused() {
     let root = Root::new();
     let refused = Err(IdentityError::Certificate(CertificateError::Serial));
     for (serial, expected) in [
@@ -308,7 +308,7 @@ fn serial_numbers_that_are_not_allowed_are_refused() {
 }
 
 #[test]
-fn a_certificate_holds_from_its_first_second_to_its_last() {
+fn case_c22_c23_c28_a_certificate_holds_from_its_first_second_to_its_last() {
     let root = Root::new();
     let start = NOW + 10 * DAY;
     let plan = LeafPlan { now_secs: start, ..plan(Role::Worker) };
@@ -336,7 +336,7 @@ fn a_certificate_holds_from_its_first_second_to_its_last() {
 }
 
 #[test]
-fn only_a_roots_own_signature_counts() {
+fn case_c29_c30_only_a_roots_own_signature_counts() {
     let root = Root::new();
     let other = Root::new();
     let key = new_key();
@@ -384,7 +384,7 @@ fn twin_of(root: &Root, impostor: &Root) -> Vec<u8> {
 }
 
 #[test]
-fn a_certificate_of_another_cluster_under_the_same_root_says_so() {
+fn case_c29_c30_a_certificate_of_another_cluster_under_the_same_root_says_so() {
     let root = Root::new();
     let plan = LeafPlan { cluster: "another", ..plan(Role::Worker) };
     let leaf = root.leaf(&plan, &new_key().public_key());
@@ -419,7 +419,7 @@ fn roots_have_to_be_authorities() {
 }
 
 #[test]
-fn chains_and_certificates_are_bounded() {
+fn case_c40_chains_and_certificates_are_bounded() {
     let root = Root::new();
     let leaf = root.leaf(&plan(Role::Worker), &new_key().public_key());
     for (count, is_fine) in [(0, false), (1, true), (4, true), (5, false), (200, false)] {

@@ -78,7 +78,7 @@ fn names_and_issuer_are_exactly_these() {
 }
 
 #[test]
-fn a_lifetime_is_kept_cut_at_the_roots_end_or_refused() {
+fn case_c17_c18_a_lifetime_is_kept_cut_at_the_roots_end_or_refused() {
     let root = Root::new();
     let public = new_key().public_key();
     for (lifetime, now, end) in [
@@ -110,7 +110,7 @@ fn a_lifetime_is_kept_cut_at_the_roots_end_or_refused() {
 }
 
 #[test]
-fn dates_from_2050_on_are_read_as_they_were_written() {
+fn case_c17_c18_dates_from_2050_on_are_read_as_they_were_written() {
     // 2049-12-31 23:59:59, a leap day of 2052, the last of 2099.
     for now in [2_524_607_999, 2_524_608_000, 2_592_000_000, 4_102_444_799] {
         let key = new_key();
@@ -123,7 +123,7 @@ fn dates_from_2050_on_are_read_as_they_were_written() {
 }
 
 #[test]
-fn nothing_is_issued_that_would_not_be_believed() {
+fn case_c11_nothing_is_issued_that_would_not_be_believed() {
     let root = Root::new();
     let other = Root::new();
     let public = new_key().public_key();
@@ -190,7 +190,7 @@ fn nothing_is_issued_that_would_not_be_believed() {
 }
 
 #[test]
-fn nothing_but_an_id_reaches_a_name() {
+fn case_c14_nothing_but_an_id_reaches_a_name() {
     let root = Root::new();
     let public = new_key().public_key();
     let worker = || plan(Role::Worker);
@@ -205,7 +205,7 @@ fn nothing_but_an_id_reaches_a_name() {
 }
 
 #[test]
-fn serial_numbers_are_positive_and_of_full_length_whatever_was_drawn() {
+fn case_23_c16_serial_numbers_are_positive_and_of_full_length_whatever_was_drawn() {
     let root = Root::new();
     let public = new_key().public_key();
     for (drawn, first) in [(0x00, 0x40), (0xff, 0x7f), (0x80, 0x40), (0x3f, 0x7f)] {

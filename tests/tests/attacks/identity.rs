@@ -23,8 +23,8 @@ fn assert_shut_out(impostor: &Impostor, by: &[&Node], may: &[Who]) {
 
 /// The certificate still says manager; the record says worker, and not even that in the end.
 #[test]
-fn case_11_13_14_who_was_demoted_or_removed_may_make_no_managers_call() {
-    let test = "case_11_13_14_who_was_demoted_or_removed_may_make_no_managers_call";
+fn case_11_13_14_47_who_was_demoted_or_removed_may_make_no_managers_call() {
+    let test = "case_11_13_14_47_who_was_demoted_or_removed_may_make_no_managers_call";
     let Some(nodes) = nodes::<3>(test) else { return };
     let mut daemons = form(&nodes);
     settled(&nodes);

@@ -44,8 +44,8 @@ fn a_daemon_that_is_gone_is_named_with_what_to_do() {
 }
 
 #[test]
-fn a_state_directory_that_others_can_read_is_refused() {
-    let test = "a_state_directory_that_others_can_read_is_refused";
+fn case_36_a_state_directory_that_others_can_read_is_refused() {
+    let test = "case_36_a_state_directory_that_others_can_read_is_refused";
     let Some(node) = Node::for_test(test) else { return };
     fs::create_dir(node.state_dir()).unwrap();
     for mode in [0o755, 0o750, 0o701, 0o720] {
@@ -63,8 +63,8 @@ fn a_state_directory_that_others_can_read_is_refused() {
 }
 
 #[test]
-fn a_key_file_that_others_could_read_is_refused() {
-    let test = "a_key_file_that_others_could_read_is_refused";
+fn case_36_a_key_file_that_others_could_read_is_refused() {
+    let test = "case_36_a_key_file_that_others_could_read_is_refused";
     let Some(node) = Node::for_test(test) else { return };
     node.start_cluster().end();
     let cluster = node.state_dir().join("cluster");

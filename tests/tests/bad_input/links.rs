@@ -17,8 +17,8 @@ fn on_another_host(layout: &str, command: &Command) -> Command {
 }
 
 #[test]
-fn a_link_in_the_way_of_the_secrets_leads_nowhere() {
-    let test = "a_link_in_the_way_of_the_secrets_leads_nowhere";
+fn case_4_a_link_in_the_way_of_the_secrets_leads_nowhere() {
+    let test = "case_4_a_link_in_the_way_of_the_secrets_leads_nowhere";
     if !is_root() {
         return skipped(test, "needs root, to lay out another /run");
     }

@@ -8,13 +8,13 @@ use std::process::Command;
 use tests::{Daemon, Node};
 
 #[test]
-fn files_are_closed_under_an_open_umask() {
-    files_are_closed_under("files_are_closed_under_an_open_umask", "000");
+fn case_36_files_are_closed_under_an_open_umask() {
+    files_are_closed_under("case_36_files_are_closed_under_an_open_umask", "000");
 }
 
 #[test]
-fn files_are_closed_under_a_narrow_umask() {
-    files_are_closed_under("files_are_closed_under_a_narrow_umask", "077");
+fn case_36_files_are_closed_under_a_narrow_umask() {
+    files_are_closed_under("case_36_files_are_closed_under_a_narrow_umask", "077");
 }
 
 fn files_are_closed_under(test: &str, umask: &str) {

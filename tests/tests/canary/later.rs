@@ -10,8 +10,9 @@ use super::search::{self, Marker};
 use super::{Passed, nothing_is_found, talkative};
 
 #[test]
-fn values_that_are_rotated_or_refused_are_nowhere() {
-    let Some(node) = Node::for_test("values_that_are_rotated_or_refused_are_nowhere") else {
+fn case_57_values_that_are_rotated_or_refused_are_nowhere() {
+    let Some(node) = Node::for_test("case_57_values_that_are_rotated_or_refused_are_nowhere")
+    else {
         return;
     };
     let markers: Vec<Marker> = (0..6).map(|_| Marker::new()).collect();
@@ -72,8 +73,8 @@ fn rotate_and_refuse(node: &Node, markers: &[Marker]) {
 }
 
 #[test]
-fn tokens_and_keys_are_nowhere_but_where_they_are_kept_or_asked_for() {
-    let test = "tokens_and_keys_are_nowhere_but_where_they_are_kept_or_asked_for";
+fn case_57_tokens_and_keys_are_nowhere_but_where_they_are_kept_or_asked_for() {
+    let test = "case_57_tokens_and_keys_are_nowhere_but_where_they_are_kept_or_asked_for";
     let Some(node) = Node::for_test(test) else { return };
     let daemon = talkative(&node, "json");
     node.coffer(&["swarm", "init"]).said();

@@ -58,8 +58,8 @@ fn a_manager_that_was_away_while_the_log_was_purged_gets_a_snapshot() {
 
 /// The snapshot that it gets is sealed under a key that it has never seen.
 #[test]
-fn a_manager_that_missed_a_key_rotation_and_the_log_comes_back() {
-    let test = "a_manager_that_missed_a_key_rotation_and_the_log_comes_back";
+fn case_42_a_manager_that_missed_a_key_rotation_and_the_log_comes_back() {
+    let test = "case_42_a_manager_that_missed_a_key_rotation_and_the_log_comes_back";
     let Some(nodes) = nodes::<3>(test) else { return };
     let nodes = nodes.map(|node| node.with_log_segments_of(SEGMENT));
     let mut daemons: Vec<_> = form(&nodes).into_iter().map(Some).collect();
@@ -82,8 +82,8 @@ fn a_manager_that_missed_a_key_rotation_and_the_log_comes_back() {
 
 /// Everything that one manager has on its disk, from before a change that it had taken.
 #[test]
-fn an_older_copy_of_a_managers_whole_disk_serves_nothing_old() {
-    let test = "an_older_copy_of_a_managers_whole_disk_serves_nothing_old";
+fn case_29_an_older_copy_of_a_managers_whole_disk_serves_nothing_old() {
+    let test = "case_29_an_older_copy_of_a_managers_whole_disk_serves_nothing_old";
     let Some(nodes) = nodes::<3>(test) else { return };
     let mut daemons: Vec<_> = form(&nodes).into_iter().map(Some).collect();
     nodes[0].coffer_reading(&["config", "create", "c", "-"], b"old").said();

@@ -4,8 +4,9 @@ use tests::cluster::{form, id, join, leader, listed, nodes, token, voters};
 use tests::{Daemon, wait_until};
 
 #[test]
-fn what_one_manager_holds_becomes_a_cluster_and_those_of_before_are_fenced_off() {
-    let test = "what_one_manager_holds_becomes_a_cluster_and_those_of_before_are_fenced_off";
+fn case_48_what_one_manager_holds_becomes_a_cluster_and_those_of_before_are_fenced_off() {
+    let test =
+        "case_48_what_one_manager_holds_becomes_a_cluster_and_those_of_before_are_fenced_off";
     let Some(nodes) = nodes::<3>(test) else { return };
     let mut daemons: Vec<_> = form(&nodes).into_iter().map(Some).collect();
     let left = (leader(&nodes.each_ref()) + 1) % 3;

@@ -26,8 +26,8 @@ fn a_rotation_of_the_data_key_reaches_every_manager_and_old_keys_go() {
 }
 
 #[test]
-fn a_manager_that_was_down_during_a_rotation_fetches_the_key() {
-    let test = "a_manager_that_was_down_during_a_rotation_fetches_the_key";
+fn case_33_a_manager_that_was_down_during_a_rotation_fetches_the_key() {
+    let test = "case_33_a_manager_that_was_down_during_a_rotation_fetches_the_key";
     let Some(nodes) = nodes::<3>(test) else { return };
     let mut daemons: Vec<_> = form(&nodes).into_iter().map(Some).collect();
     nodes[0].coffer_reading(&["config", "create", "c", "-"], b"shown").said();
@@ -44,8 +44,8 @@ fn a_manager_that_was_down_during_a_rotation_fetches_the_key() {
 
 /// The leader dies again and again while keys are rotated: every value opens on every manager afterwards.
 #[test]
-fn rotations_whose_leaders_are_killed_end_with_one_key_everywhere() {
-    let test = "rotations_whose_leaders_are_killed_end_with_one_key_everywhere";
+fn case_33_rotations_whose_leaders_are_killed_end_with_one_key_everywhere() {
+    let test = "case_33_rotations_whose_leaders_are_killed_end_with_one_key_everywhere";
     let Some(nodes) = nodes::<3>(test) else { return };
     let mut daemons: Vec<_> = form(&nodes).into_iter().map(Some).collect();
     nodes[0].coffer_reading(&["config", "create", "c", "-"], b"shown").said();

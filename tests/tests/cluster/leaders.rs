@@ -119,8 +119,10 @@ fn a_leader_that_is_told_to_end_hands_over_first() {
 
 /// A paused leader comes back, knows nothing of the new one, and must serve nothing old.
 #[test]
-fn a_leader_that_was_frozen_reads_nothing_old() {
-    let Some(nodes) = nodes::<3>("a_leader_that_was_frozen_reads_nothing_old") else { return };
+fn case_46_a_leader_that_was_frozen_reads_nothing_old() {
+    let Some(nodes) = nodes::<3>("case_46_a_leader_that_was_frozen_reads_nothing_old") else {
+        return;
+    };
     let daemons = form(&nodes);
     for round in 0..3 {
         let old = leader(&nodes.each_ref());

@@ -49,23 +49,23 @@ fn demoting(test: &str, is_leader: bool, is_by_itself: bool) {
 }
 
 #[test]
-fn a_demoted_follower_loses_its_rights() {
-    demoting("a_demoted_follower_loses_its_rights", false, false);
+fn case_47_a_demoted_follower_loses_its_rights() {
+    demoting("case_47_a_demoted_follower_loses_its_rights", false, false);
 }
 
 #[test]
-fn a_leader_is_demoted_by_another_manager() {
-    demoting("a_leader_is_demoted_by_another_manager", true, false);
+fn case_47_a_leader_is_demoted_by_another_manager() {
+    demoting("case_47_a_leader_is_demoted_by_another_manager", true, false);
 }
 
 #[test]
-fn a_leader_demotes_itself() {
-    demoting("a_leader_demotes_itself", true, true);
+fn case_47_a_leader_demotes_itself() {
+    demoting("case_47_a_leader_demotes_itself", true, true);
 }
 
 #[test]
-fn a_manager_leaves_and_joins_again_as_somebody_new() {
-    let test = "a_manager_leaves_and_joins_again_as_somebody_new";
+fn case_47_a_manager_leaves_and_joins_again_as_somebody_new() {
+    let test = "case_47_a_manager_leaves_and_joins_again_as_somebody_new";
     let Some(nodes) = nodes::<3>(test) else { return };
     let daemons = form(&nodes);
     nodes[0].secret("kept", b"value");
@@ -101,8 +101,8 @@ fn a_manager_leaves_and_joins_again_as_somebody_new() {
 }
 
 #[test]
-fn what_would_lose_the_majority_is_refused() {
-    let Some(nodes) = nodes::<3>("what_would_lose_the_majority_is_refused") else { return };
+fn case_47_what_would_lose_the_majority_is_refused() {
+    let Some(nodes) = nodes::<3>("case_47_what_would_lose_the_majority_is_refused") else { return };
     let mut daemons: Vec<_> = form(&nodes).into_iter().map(Some).collect();
     let ids: Vec<_> = nodes.iter().map(id).collect();
     let first = leader(&nodes.each_ref());

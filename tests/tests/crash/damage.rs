@@ -80,7 +80,7 @@ const END_OF_FIRST: usize = 6 * BLOCK;
 const END_OF_SECOND: usize = 5 * BLOCK;
 
 #[test]
-fn a_flipped_byte_is_refused_with_its_file_and_block_wherever_bytes_are_used() {
+fn case_27_a_flipped_byte_is_refused_with_its_file_and_block_wherever_bytes_are_used() {
     let (story, started, mut tried) = (two_segments(150), Instant::now(), 0);
     let (image, mut chance) = (story.disk.image(), Chance::new(Chance::seed()));
     for (number, end) in [(1, END_OF_FIRST), (2, END_OF_SECOND)] {
@@ -114,7 +114,7 @@ fn a_flipped_byte_is_refused_with_its_file_and_block_wherever_bytes_are_used() {
 }
 
 #[test]
-fn a_file_cut_at_any_byte_is_refused_where_it_ends() {
+fn case_30_a_file_cut_at_any_byte_is_refused_where_it_ends() {
     let image = two_segments(WIDE).disk.image();
     for file in [segment(1), segment(2)] {
         let length = image.get(&file).unwrap().len();
@@ -130,7 +130,7 @@ fn a_file_cut_at_any_byte_is_refused_where_it_ends() {
 }
 
 #[test]
-fn zeros_in_place_of_the_end_cut_a_last_batch_at_most_and_never_invent_anything() {
+fn case_30_zeros_in_place_of_the_end_cut_a_last_batch_at_most_and_never_invent_anything() {
     let story = two_segments(WIDE);
     let image = story.disk.image();
     for start in (0..8 * BLOCK).step_by(512) {
@@ -169,7 +169,7 @@ fn covered_blocks() -> impl Iterator<Item = (String, usize)> {
 }
 
 #[test]
-fn a_hole_or_a_wrong_length_is_refused_where_something_later_stands() {
+fn case_30_31_a_hole_or_a_wrong_length_is_refused_where_something_later_stands() {
     let image = two_segments(WIDE).disk.image();
     for (file, start) in covered_blocks() {
         let hole = altered(&image, &file, |bytes| bytes[start..start + BLOCK].fill(0));
@@ -184,7 +184,7 @@ fn a_hole_or_a_wrong_length_is_refused_where_something_later_stands() {
 }
 
 #[test]
-fn two_batches_that_change_places_are_refused_at_the_first() {
+fn case_28_two_batches_that_change_places_are_refused_at_the_first() {
     let image = two_segments(WIDE).disk.image();
     for (file, first) in covered_blocks() {
         let later = covered_blocks().filter(|(other, start)| *other == file && *start > first);
@@ -199,7 +199,7 @@ fn two_batches_that_change_places_are_refused_at_the_first() {
 }
 
 #[test]
-fn an_older_batch_behind_the_end_changes_nothing() {
+fn case_29_30_an_older_batch_behind_the_end_changes_nothing() {
     let story = two_segments(WIDE);
     let image = story.disk.image();
     let (file, from_other) = (segment(2), image.get(&segment(1)).unwrap().to_vec());
@@ -221,7 +221,7 @@ fn an_older_batch_behind_the_end_changes_nothing() {
 }
 
 #[test]
-fn a_length_in_the_last_batch_that_nothing_covers_cuts_that_batch_alone() {
+fn case_31_a_length_in_the_last_batch_that_nothing_covers_cuts_that_batch_alone() {
     let story = two_segments(WIDE);
     let (image, file) = (story.disk.image(), segment(2));
     let last = END_OF_SECOND - BLOCK;
@@ -240,7 +240,7 @@ fn a_length_in_the_last_batch_that_nothing_covers_cuts_that_batch_alone() {
 }
 
 #[test]
-fn a_segment_of_another_node_is_refused() {
+fn case_28_a_segment_of_another_node_is_refused() {
     let image = two_segments(WIDE).disk.image();
     let disk = FaultyDisk::default();
     let mut chance = Chance::new(5);
@@ -267,7 +267,7 @@ fn a_segment_of_another_node_is_refused() {
 /// The newest segment put back to an earlier moment is an older disk: the cluster remembers, the disk
 /// alone cannot. Any other segment is pinned by the one behind it.
 #[test]
-fn an_older_copy_of_a_segment_is_refused_unless_it_is_the_newest() {
+fn case_29_an_older_copy_of_a_segment_is_refused_unless_it_is_the_newest() {
     let mut chance = Chance::new(Chance::seed());
     let mut story = Story::begin(&mut chance);
     story.write(vec![vote(1), entry(0, 100)]);
@@ -290,7 +290,7 @@ fn an_older_copy_of_a_segment_is_refused_unless_it_is_the_newest() {
 }
 
 #[test]
-fn a_segment_that_is_gone_is_missed_unless_all_in_it_and_before_was_purged() {
+fn case_30_a_segment_that_is_gone_is_missed_unless_all_in_it_and_before_was_purged() {
     let mut chance = Chance::new(Chance::seed());
     let mut story = Story::begin(&mut chance);
     for index in 0..20 {

@@ -52,7 +52,7 @@ impl Sealed {
 }
 
 #[test]
-fn no_nonce_seals_two_batches_over_kills_and_copies_of_the_disk() {
+fn case_32_no_nonce_seals_two_batches_over_kills_and_copies_of_the_disk() {
     let mut chance = Chance::new(Chance::seed());
     let story = life(&mut chance, 45);
     let mut sealed = Sealed::default();
@@ -76,7 +76,7 @@ fn no_nonce_seals_two_batches_over_kills_and_copies_of_the_disk() {
 }
 
 #[test]
-fn a_nonce_that_seals_two_batches_would_be_seen() {
+fn case_32_a_nonce_that_seals_two_batches_would_be_seen() {
     let twice = std::panic::catch_unwind(|| {
         let mut sealed = Sealed::default();
         sealed.note(&[1], 2, b"one");

@@ -145,7 +145,7 @@ fn is_flush(operation: &Operation) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rotation_that_is_killed_at_any_flush_loses_nothing_and_goes_on() {
+async fn case_33_a_rotation_that_is_killed_at_any_flush_loses_nothing_and_goes_on() {
     let scratch = Scratch::new();
     let disk = FaultyDisk::from(cluster(&scratch).await);
     let running = Running::on(&disk, &scratch).await;

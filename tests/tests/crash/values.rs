@@ -80,7 +80,7 @@ fn note_values(running: &Running, drawn: &mut Drawn) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_nonce_of_a_value_or_a_file_comes_twice_over_copies_of_the_disk() {
+async fn case_32_no_nonce_of_a_value_or_a_file_comes_twice_over_copies_of_the_disk() {
     let scratch = Scratch::new();
     let image = cluster(&scratch).await;
     let mut drawn = Drawn::default();

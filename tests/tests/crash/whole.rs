@@ -53,7 +53,7 @@ fn try_all<T: PartialEq + std::fmt::Debug>(
 }
 
 #[test]
-fn a_replaced_file_is_the_old_one_or_the_new_one_after_any_outage() {
+fn case_33_a_replaced_file_is_the_old_one_or_the_new_one_after_any_outage() {
     let put = |disk: &FaultyDisk, bytes: &Vec<u8>| replace(disk, NAME, bytes).unwrap();
     let read = |image: &Image| image.get(NAME).unwrap_or_default().to_vec();
     try_all(vec![1; 3000], vec![2; 9000], put, read);

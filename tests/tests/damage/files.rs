@@ -27,8 +27,8 @@ fn refused_however_damaged(name: &str, file: &[u8], refusal: impl Fn(&[u8]) -> O
 }
 
 #[test]
-fn small_files_are_refused_whatever_byte_is_damaged() {
-    let test = "small_files_are_refused_whatever_byte_is_damaged";
+fn case_27_small_files_are_refused_whatever_byte_is_damaged() {
+    let test = "case_27_small_files_are_refused_whatever_byte_is_damaged";
     let Some(node) = ended_cluster(test) else { return };
     let file = read(&node, diskkey::NAME);
     let refusal = |bytes: &[u8]| DiskKey::parse(bytes).err().map(|error| error.to_string());

@@ -33,8 +33,8 @@ fn newest(node: &Node, folder: &str, end: &str) -> String {
 }
 
 #[test]
-fn lengths_of_gigabytes_are_refused_in_little_memory() {
-    let test = "lengths_of_gigabytes_are_refused_in_little_memory";
+fn case_31_lengths_of_gigabytes_are_refused_in_little_memory() {
+    let test = "case_31_lengths_of_gigabytes_are_refused_in_little_memory";
     let Some(node) = ended_cluster(test) else { return };
     let daemon = Daemon::start(&node, with_little_memory(&node));
     // A rotation of the data key ends with a snapshot.

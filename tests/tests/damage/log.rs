@@ -106,8 +106,8 @@ fn batches_of(segment: &[u8]) -> Vec<Range<usize>> {
 }
 
 #[test]
-fn a_damaged_log_is_refused_wherever_it_is_damaged() {
-    let test = "a_damaged_log_is_refused_wherever_it_is_damaged";
+fn case_27_a_damaged_log_is_refused_wherever_it_is_damaged() {
+    let test = "case_27_a_damaged_log_is_refused_wherever_it_is_damaged";
     let Some(node) = ended_cluster(test) else { return };
     let stored = Stored::of(&node);
     assert_eq!(stored.files.len(), 3, "{:?}", stored.batches);

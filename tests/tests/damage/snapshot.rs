@@ -46,8 +46,8 @@ fn cluster_with_a_snapshot(test: &str) -> Option<(Node, String)> {
 }
 
 #[test]
-fn a_damaged_snapshot_is_refused() {
-    let test = "a_damaged_snapshot_is_refused";
+fn case_27_a_damaged_snapshot_is_refused() {
+    let test = "case_27_a_damaged_snapshot_is_refused";
     let Some((node, name)) = cluster_with_a_snapshot(test) else { return };
     let key = DiskKey::parse(&read(&node, diskkey::NAME)).ok().unwrap();
     let membership = Membership::parse(key.expose(), &read(&node, node::NAME)).unwrap();

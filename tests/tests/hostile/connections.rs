@@ -41,8 +41,8 @@ fn hears(mut connection: UnixStream) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_no_http_2_is_hung_up_on() {
-    let Some(node) = Node::for_test("what_is_no_http_2_is_hung_up_on") else { return };
+fn case_52_what_is_no_http_2_is_hung_up_on() {
+    let Some(node) = Node::for_test("case_52_what_is_no_http_2_is_hung_up_on") else { return };
     let daemon = node.start_cluster();
     let mut chance = Chance::new(Chance::seed());
     let settings = frame(4, 0, 0, &[]);
@@ -74,8 +74,8 @@ fn what_is_no_http_2_is_hung_up_on() {
 
 /// Headers that never end, and calls that are given up as soon as they are made.
 #[test]
-fn floods_of_frames_end_the_connection_and_take_little_memory() {
-    let test = "floods_of_frames_end_the_connection_and_take_little_memory";
+fn case_51_52_floods_of_frames_end_the_connection_and_take_little_memory() {
+    let test = "case_51_52_floods_of_frames_end_the_connection_and_take_little_memory";
     let Some(node) = Node::for_test(test) else { return };
     let daemon = node.start_cluster();
     let before = kib(&daemon, "VmHWM");
@@ -111,8 +111,8 @@ fn floods_of_frames_end_the_connection_and_take_little_memory() {
 }
 
 #[test]
-fn silent_connections_lose_their_places_to_those_who_speak() {
-    let test = "silent_connections_lose_their_places_to_those_who_speak";
+fn case_22_50_52_silent_connections_lose_their_places_to_those_who_speak() {
+    let test = "case_22_50_52_silent_connections_lose_their_places_to_those_who_speak";
     let Some(node) = Node::for_test(test) else { return };
     let daemon = node.start_cluster();
     let before = kib(&daemon, "VmRSS");

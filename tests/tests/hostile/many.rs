@@ -19,8 +19,8 @@ fn size(name: &str, small: usize) -> usize {
 }
 
 #[test]
-fn many_watchers_are_all_told_in_bounded_time_and_memory() {
-    let test = "many_watchers_are_all_told_in_bounded_time_and_memory";
+fn case_54_many_watchers_are_all_told_in_bounded_time_and_memory() {
+    let test = "case_54_many_watchers_are_all_told_in_bounded_time_and_memory";
     let Some(node) = Node::for_test(test) else { return };
     let daemon = node.start_cluster();
     let count = size("COFFER_TEST_WATCHERS", 1_500);
@@ -47,8 +47,8 @@ fn many_watchers_are_all_told_in_bounded_time_and_memory() {
 }
 
 #[test]
-fn thousands_of_versions_leave_no_more_than_are_kept() {
-    let test = "thousands_of_versions_leave_no_more_than_are_kept";
+fn case_54_thousands_of_versions_leave_no_more_than_are_kept() {
+    let test = "case_54_thousands_of_versions_leave_no_more_than_are_kept";
     let Some(node) = Node::for_test(test) else { return };
     let daemon = node.start_cluster();
     node.secret("db", b"value");
@@ -83,8 +83,8 @@ const BATCH: usize = 1_000;
 const SECRET_KIB_MAX: u64 = 2;
 
 #[test]
-fn each_of_very_many_secrets_takes_as_much_time_and_memory_as_each_of_few() {
-    let test = "each_of_very_many_secrets_takes_as_much_time_and_memory_as_each_of_few";
+fn case_54_each_of_very_many_secrets_takes_as_much_time_and_memory_as_each_of_few() {
+    let test = "case_54_each_of_very_many_secrets_takes_as_much_time_and_memory_as_each_of_few";
     let Some(node) = Node::for_test(test) else { return };
     let daemon = node.start_cluster();
     let wire = Wire::of(&node);

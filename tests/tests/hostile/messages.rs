@@ -15,8 +15,8 @@ fn new_value(spec: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn text_that_is_no_utf_8_is_refused_wherever_it_stands() {
-    let test = "text_that_is_no_utf_8_is_refused_wherever_it_stands";
+fn case_52_text_that_is_no_utf_8_is_refused_wherever_it_stands() {
+    let test = "case_52_text_that_is_no_utf_8_is_refused_wherever_it_stands";
     let Some(node) = Node::for_test(test) else { return };
     let daemon = node.start_cluster();
     let wire = Wire::of(&node);
@@ -55,8 +55,8 @@ fn text_that_is_no_utf_8_is_refused_wherever_it_stands() {
 
 /// Groups inside groups, as many as fit one request, in a field that nobody knows.
 #[test]
-fn messages_that_nest_deeply_are_refused_by_every_call() {
-    let test = "messages_that_nest_deeply_are_refused_by_every_call";
+fn case_52_messages_that_nest_deeply_are_refused_by_every_call() {
+    let test = "case_52_messages_that_nest_deeply_are_refused_by_every_call";
     let Some(node) = Node::for_test(test) else { return };
     let daemon = node.start_cluster();
     let wire = Wire::of(&node);
@@ -82,8 +82,8 @@ fn messages_that_nest_deeply_are_refused_by_every_call() {
 }
 
 #[test]
-fn a_million_tiny_fields_take_a_bounded_amount_of_memory() {
-    let test = "a_million_tiny_fields_take_a_bounded_amount_of_memory";
+fn case_52_a_million_tiny_fields_take_a_bounded_amount_of_memory() {
+    let test = "case_52_a_million_tiny_fields_take_a_bounded_amount_of_memory";
     let Some(node) = Node::for_test(test) else { return };
     let daemon = node.start_cluster();
     let wire = Wire::of(&node);
@@ -119,8 +119,8 @@ fn a_million_tiny_fields_take_a_bounded_amount_of_memory() {
 }
 
 #[test]
-fn a_message_past_the_limit_is_refused_before_it_is_taken() {
-    let test = "a_message_past_the_limit_is_refused_before_it_is_taken";
+fn case_52_a_message_past_the_limit_is_refused_before_it_is_taken() {
+    let test = "case_52_a_message_past_the_limit_is_refused_before_it_is_taken";
     let Some(node) = Node::for_test(test) else { return };
     let daemon = node.start_cluster();
     let wire = Wire::of(&node);

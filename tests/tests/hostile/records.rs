@@ -27,8 +27,8 @@ fn told(node: &Node) -> Vec<(String, String)> {
 }
 
 #[test]
-fn calls_that_are_refused_or_do_not_read_are_recorded() {
-    let test = "calls_that_are_refused_or_do_not_read_are_recorded";
+fn case_58_calls_that_are_refused_or_do_not_read_are_recorded() {
+    let test = "case_58_calls_that_are_refused_or_do_not_read_are_recorded";
     let Some(node) = Node::for_test(test) else { return };
     let daemon = node.start_cluster();
     let before = told(&node).len();
@@ -63,8 +63,8 @@ fn calls_that_are_refused_or_do_not_read_are_recorded() {
 }
 
 #[test]
-fn whoever_is_not_let_in_by_the_socket_makes_no_call() {
-    let test = "whoever_is_not_let_in_by_the_socket_makes_no_call";
+fn case_8_whoever_is_not_let_in_by_the_socket_makes_no_call() {
+    let test = "case_8_whoever_is_not_let_in_by_the_socket_makes_no_call";
     let Some(node) = Node::for_test(test) else { return };
     if !tests::node::is_root() {
         return tests::skipped(test, "needs root, to be another user");

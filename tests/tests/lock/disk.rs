@@ -42,8 +42,10 @@ fn alone(bytes: &[u8; 32]) -> DiskKey {
 }
 
 #[test]
-fn a_locked_disk_holds_no_key_in_the_clear() {
-    let Some(node) = Node::for_test("a_locked_disk_holds_no_key_in_the_clear") else { return };
+fn case_35_a_locked_disk_holds_no_key_in_the_clear() {
+    let Some(node) = Node::for_test("case_35_a_locked_disk_holds_no_key_in_the_clear") else {
+        return;
+    };
     let daemon = node.start_cluster();
     node.secret("s", b"value");
     let before = KeyFiles::of(&node);
@@ -84,8 +86,9 @@ fn a_locked_disk_holds_no_key_in_the_clear() {
 
 /// Wherever it is killed: either it is not locked, or whoever locked it has seen the key.
 #[test]
-fn a_crash_while_the_disk_is_being_locked_loses_nothing() {
-    let Some(node) = Node::for_test("a_crash_while_the_disk_is_being_locked_loses_nothing") else {
+fn case_35_a_crash_while_the_disk_is_being_locked_loses_nothing() {
+    let Some(node) = Node::for_test("case_35_a_crash_while_the_disk_is_being_locked_loses_nothing")
+    else {
         return;
     };
     let mut daemon = node.start_cluster();

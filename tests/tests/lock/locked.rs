@@ -8,8 +8,9 @@ use super::{LOCKED, is_locked, key_in, lock, try_unlock, unlock};
 const OTHER: &str = "SWMKEY-1-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
 #[test]
-fn a_restarted_manager_serves_nothing_but_its_unlocking() {
-    let Some(node) = Node::for_test("a_restarted_manager_serves_nothing_but_its_unlocking") else {
+fn case_35_a_restarted_manager_serves_nothing_but_its_unlocking() {
+    let Some(node) = Node::for_test("case_35_a_restarted_manager_serves_nothing_but_its_unlocking")
+    else {
         return;
     };
     let daemon = node.start_cluster();
@@ -64,8 +65,8 @@ fn a_restarted_manager_serves_nothing_but_its_unlocking() {
 }
 
 #[test]
-fn a_locked_manager_can_leave_by_force() {
-    let Some(node) = Node::for_test("a_locked_manager_can_leave_by_force") else { return };
+fn case_35_a_locked_manager_can_leave_by_force() {
+    let Some(node) = Node::for_test("case_35_a_locked_manager_can_leave_by_force") else { return };
     let daemon = node.start();
     node.coffer(&["swarm", "unlock"]).refused("Error: This node is not part of a swarm");
     key_in(&node.coffer(&["swarm", "init", "--autolock"]).said());
@@ -96,8 +97,8 @@ fn a_cluster_that_is_founded_locked_opens_after_a_crash() {
 }
 
 #[test]
-fn a_rotated_key_opens_and_the_old_one_does_not() {
-    let Some(node) = Node::for_test("a_rotated_key_opens_and_the_old_one_does_not") else {
+fn case_34_a_rotated_key_opens_and_the_old_one_does_not() {
+    let Some(node) = Node::for_test("case_34_a_rotated_key_opens_and_the_old_one_does_not") else {
         return;
     };
     let daemon = node.start_cluster();

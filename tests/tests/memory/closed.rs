@@ -22,8 +22,8 @@ fn after(first: &str, command: &Command) -> Command {
 }
 
 #[test]
-fn a_daemon_that_breaks_dumps_no_core_whatever_limit_it_was_given() {
-    let test = "a_daemon_that_breaks_dumps_no_core_whatever_limit_it_was_given";
+fn case_37_a_daemon_that_breaks_dumps_no_core_whatever_limit_it_was_given() {
+    let test = "case_37_a_daemon_that_breaks_dumps_no_core_whatever_limit_it_was_given";
     let Some(node) = Node::for_test(test) else { return };
     let unlimited = "ulimit -c unlimited 2>/dev/null || ulimit -c $(ulimit -Hc)";
     let mut command = after(unlimited, &node.cofferd());
@@ -86,8 +86,8 @@ fn reading(pid: u32, file: &str) -> Run {
 }
 
 #[test]
-fn another_process_of_the_same_user_cannot_read_the_daemon() {
-    let test = "another_process_of_the_same_user_cannot_read_the_daemon";
+fn case_37_another_process_of_the_same_user_cannot_read_the_daemon() {
+    let test = "case_37_another_process_of_the_same_user_cannot_read_the_daemon";
     let Some(node) = Node::for_test(test) else { return };
     if !has_user_namespaces(|command| {
         as_user(command);

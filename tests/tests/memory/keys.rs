@@ -8,8 +8,8 @@ use tests::{KeyFiles, Node, Trace, skipped, wait_until, wait_until_none};
 use super::scan::{open_to_us, places};
 
 #[test]
-fn keys_are_in_pages_that_are_locked_and_left_out_of_dumps() {
-    let test = "keys_are_in_pages_that_are_locked_and_left_out_of_dumps";
+fn case_38_keys_are_in_pages_that_are_locked_and_left_out_of_dumps() {
+    let test = "case_38_keys_are_in_pages_that_are_locked_and_left_out_of_dumps";
     let Some(node) = Node::for_test(test) else { return };
     let Some(daemon) = open_to_us(test, &node) else { return };
     if daemon.log().contains("memory cannot be locked") {
@@ -33,8 +33,8 @@ fn keys_are_in_pages_that_are_locked_and_left_out_of_dumps() {
 }
 
 #[test]
-fn a_data_key_that_was_destroyed_is_nowhere_in_memory() {
-    let test = "a_data_key_that_was_destroyed_is_nowhere_in_memory";
+fn case_37_a_data_key_that_was_destroyed_is_nowhere_in_memory() {
+    let test = "case_37_a_data_key_that_was_destroyed_is_nowhere_in_memory";
     let Some(node) = Node::for_test(test) else { return };
     let Some(daemon) = open_to_us(test, &node) else { return };
     node.secret("db", b"value");

@@ -53,8 +53,8 @@ fn refused(run: Run, text: &str) {
 }
 
 #[test]
-fn no_call_leaves_a_value_in_memory() {
-    let test = "no_call_leaves_a_value_in_memory";
+fn case_37_no_call_leaves_a_value_in_memory() {
+    let test = "case_37_no_call_leaves_a_value_in_memory";
     let Some(node) = Node::for_test(test) else { return };
     let Some(daemon) = open_to_us(test, &node) else { return };
     for size in SIZES {
@@ -94,8 +94,8 @@ fn configs(node: &Node, value: &[u8]) {
 }
 
 #[test]
-fn a_batch_and_a_rotation_of_the_data_key_leave_no_value_in_memory() {
-    let test = "a_batch_and_a_rotation_of_the_data_key_leave_no_value_in_memory";
+fn case_37_a_batch_and_a_rotation_of_the_data_key_leave_no_value_in_memory() {
+    let test = "case_37_a_batch_and_a_rotation_of_the_data_key_leave_no_value_in_memory";
     let Some(node) = Node::for_test(test) else { return };
     let Some(daemon) = open_to_us(test, &node) else { return };
     let trace = Trace::new();
@@ -118,8 +118,8 @@ fn a_batch_and_a_rotation_of_the_data_key_leave_no_value_in_memory() {
 }
 
 #[test]
-fn a_value_that_a_task_has_is_in_guarded_pages_alone() {
-    let test = "a_value_that_a_task_has_is_in_guarded_pages_alone";
+fn case_37_a_value_that_a_task_has_is_in_guarded_pages_alone() {
+    let test = "case_37_a_value_that_a_task_has_is_in_guarded_pages_alone";
     let Some(node) = Node::for_test(test) else { return };
     if fs::File::options().read(true).write(true).open("/dev/fuse").is_err() {
         return skipped(test, "needs /dev/fuse: without it the value is in files in memory");
@@ -150,7 +150,7 @@ fn a_value_that_a_task_has_is_in_guarded_pages_alone() {
 
 /// Without this the other tests might find nothing because they cannot see.
 #[test]
-fn the_search_finds_any_piece_in_any_form() {
+fn case_37_the_search_finds_any_piece_in_any_form() {
     let trace = Trace::new();
     let value = trace.value(300);
     let own = std::process::id();

@@ -35,8 +35,8 @@ fn signal(daemon: &Daemon, signal: Signal) {
 }
 
 #[test]
-fn nothing_acknowledged_is_lost_when_the_power_goes() {
-    let check = "nothing_acknowledged_is_lost_when_the_power_goes";
+fn case_44_nothing_acknowledged_is_lost_when_the_power_goes() {
+    let check = "case_44_nothing_acknowledged_is_lost_when_the_power_goes";
     proves(check, &["acknowledged-before-flush"], |planted| {
         let mut chance = Chance::new(Chance::seed());
         let node = planted.node();
@@ -61,8 +61,8 @@ fn nothing_acknowledged_is_lost_when_the_power_goes() {
 }
 
 #[test]
-fn nothing_is_acknowledged_after_a_flush_that_failed() {
-    let check = "nothing_is_acknowledged_after_a_flush_that_failed";
+fn case_45_nothing_is_acknowledged_after_a_flush_that_failed() {
+    let check = "case_45_nothing_is_acknowledged_after_a_flush_that_failed";
     proves(check, &["flush-error-forgiven"], |planted| {
         let mut chance = Chance::new(Chance::seed());
         let node = planted.node();

@@ -21,8 +21,8 @@ const FAR_TERM: u64 = 1_000_000;
 struct Empty {}
 
 #[test]
-fn who_hands_a_call_on_is_named_in_the_audit() {
-    let check = "who_hands_a_call_on_is_named_in_the_audit";
+fn case_12_who_hands_a_call_on_is_named_in_the_audit() {
+    let check = "case_12_who_hands_a_call_on_is_named_in_the_audit";
     proves(check, &["forwarded-caller-believed"], |planted| {
         let nodes = planted.nodes::<3>();
         let _daemons = form(&nodes);
@@ -81,8 +81,8 @@ fn demoted<'a>(nodes: &'a [Node; 3], daemons: Vec<Daemon<'a>>) -> (Impostor, Vec
 }
 
 #[test]
-fn who_was_demoted_is_not_heard() {
-    proves("who_was_demoted_is_not_heard", &["demoted-member-believed"], |planted| {
+fn case_11_13_14_who_was_demoted_is_not_heard() {
+    proves("case_11_13_14_who_was_demoted_is_not_heard", &["demoted-member-believed"], |planted| {
         let nodes = planted.nodes::<3>();
         let daemons = form(&nodes);
         let (impostor, _daemons) = demoted(&nodes, daemons);
@@ -92,8 +92,8 @@ fn who_was_demoted_is_not_heard() {
 }
 
 #[test]
-fn who_was_removed_is_not_heard() {
-    proves("who_was_removed_is_not_heard", &["removed-member-believed"], |planted| {
+fn case_11_13_14_who_was_removed_is_not_heard() {
+    proves("case_11_13_14_who_was_removed_is_not_heard", &["removed-member-believed"], |planted| {
         let nodes = planted.nodes::<3>();
         let daemons = form(&nodes);
         let (impostor, mut daemons) = demoted(&nodes, daemons);

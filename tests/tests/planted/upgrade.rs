@@ -96,8 +96,8 @@ fn has_lead(places: &[Place<'_>; 3], wanted: usize, program: [fn(&Node) -> Comma
 }
 
 #[test]
-fn managers_of_two_versions_work_together_and_none_goes_back_too_far() {
-    let test = "managers_of_two_versions_work_together_and_none_goes_back_too_far";
+fn case_49_managers_of_two_versions_work_together_and_none_goes_back_too_far() {
+    let test = "case_49_managers_of_two_versions_work_together_and_none_goes_back_too_far";
     let Some(nodes) = nodes::<3>(test) else { return };
     tests::planted::program();
     let mut daemons = form(&nodes).into_iter();

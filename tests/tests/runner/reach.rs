@@ -16,12 +16,12 @@ use crate::look::field;
 pub(crate) const CASES: &[(&str, Case)] = cases![
     a_dynamic_user_has_no_power,
     root_of_a_namespace_is_nobody_outside,
-    the_secrets_are_alone_in_run,
+    case_4_the_secrets_are_alone_in_run,
     secrets_cannot_be_taken_away_or_written,
     setting_up_asks_nothing_of_the_secrets,
     a_resolver_below_run_is_kept,
     the_task_sees_its_own_processes_only,
-    the_first_process_is_out_of_the_tasks_reach,
+    case_37_the_first_process_is_out_of_the_tasks_reach,
     shared_places_are_its_own,
     hidden_directories_are_empty,
     no_mount_reaches_the_host,
@@ -58,7 +58,7 @@ async fn root_of_a_namespace_is_nobody_outside() {
     assert_eq!(said(shell(ROOT, script)).await, "0\n5\n");
 }
 
-async fn the_secrets_are_alone_in_run() {
+async fn case_4_the_secrets_are_alone_in_run() {
     // What the host has mounted there stays underneath, out of reach, and is told by its device.
     let device = |line: &str| line.split(' ').nth(2).map(str::to_owned);
     let host = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -156,7 +156,7 @@ async fn the_task_sees_its_own_processes_only() {
     drop(prepared);
 }
 
-async fn the_first_process_is_out_of_the_tasks_reach() {
+async fn case_37_the_first_process_is_out_of_the_tasks_reach() {
     for user in [DYNAMIC, ROOT] {
         let out = said(shell(user, "kill -9 1; sleep 0.05; kill -TERM 1; echo here")).await;
         assert_eq!(out, "here\n");

@@ -15,7 +15,7 @@ const USER: TaskUser = TaskUser::Rootless;
 pub(crate) const CASES: &[(&str, Case)] = cases![
     a_task_ends_as_its_command_does,
     the_task_has_no_power,
-    the_secrets_are_alone_in_run,
+    case_4_the_secrets_are_alone_in_run,
     nothing_can_be_unmounted,
     the_daemons_directories_are_hidden,
     the_daemon_is_out_of_reach,
@@ -47,7 +47,7 @@ async fn the_task_has_no_power() {
     assert_ne!(theirs.trim_end(), own.to_str().unwrap());
 }
 
-async fn the_secrets_are_alone_in_run() {
+async fn case_4_the_secrets_are_alone_in_run() {
     let out = said(shell(USER, "ls -A /run; cat /run/secrets/s")).await;
     assert_eq!(out, format!("secrets\n{SECRET}"));
 }

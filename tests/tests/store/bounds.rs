@@ -8,8 +8,8 @@ use rustix::process::Signal;
 use tests::{Daemon, Node, wait_until};
 
 #[test]
-fn past_the_memory_budget_writes_are_refused_and_reads_go_on() {
-    let test = "past_the_memory_budget_writes_are_refused_and_reads_go_on";
+fn case_54_past_the_memory_budget_writes_are_refused_and_reads_go_on() {
+    let test = "case_54_past_the_memory_budget_writes_are_refused_and_reads_go_on";
     let Some(node) = Node::for_test(test) else { return };
     let mut command = node.cofferd();
     command.args(["--memory-budget", "100000"]);
@@ -26,8 +26,8 @@ fn past_the_memory_budget_writes_are_refused_and_reads_go_on() {
 }
 
 #[test]
-fn near_a_full_disk_writes_are_refused_and_go_on_by_themselves() {
-    let test = "near_a_full_disk_writes_are_refused_and_go_on_by_themselves";
+fn case_55_near_a_full_disk_writes_are_refused_and_go_on_by_themselves() {
+    let test = "case_55_near_a_full_disk_writes_are_refused_and_go_on_by_themselves";
     let Some(node) = Node::for_test(test) else { return };
     if !tests::node::is_root() {
         return tests::skipped(test, "needs root, to mount a small disk");

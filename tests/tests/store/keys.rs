@@ -7,8 +7,8 @@ use rustix::process::Signal;
 use tests::{Node, wait_until};
 
 #[test]
-fn a_rotation_of_the_data_key_loses_nothing_even_if_it_is_killed() {
-    let test = "a_rotation_of_the_data_key_loses_nothing_even_if_it_is_killed";
+fn case_33_a_rotation_of_the_data_key_loses_nothing_even_if_it_is_killed() {
+    let test = "case_33_a_rotation_of_the_data_key_loses_nothing_even_if_it_is_killed";
     let Some(node) = Node::for_test(test) else { return };
     let daemon = node.start_cluster();
     let folder = node.scratch().path("many");
@@ -35,8 +35,11 @@ fn a_rotation_of_the_data_key_loses_nothing_even_if_it_is_killed() {
 }
 
 #[test]
-fn every_call_leaves_one_record_and_no_name() {
-    let Some(node) = Node::for_test("every_call_leaves_one_record_and_no_name") else { return };
+fn case_55_57_58_every_call_leaves_one_record_and_no_name() {
+    let Some(node) = Node::for_test("case_55_57_58_every_call_leaves_one_record_and_no_name")
+    else {
+        return;
+    };
     let daemon = node.start_cluster();
     let id = node.secret("canary-name", b"canary-value");
     node.coffer_reading(&["secret", "create", "canary-name", "-"], b"x")

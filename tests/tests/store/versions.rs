@@ -152,8 +152,8 @@ fn fusefs_works() -> bool {
 }
 
 #[test]
-fn a_batch_is_made_whole_or_not_at_all() {
-    let Some(node) = Node::for_test("a_batch_is_made_whole_or_not_at_all") else { return };
+fn case_9_a_batch_is_made_whole_or_not_at_all() {
+    let Some(node) = Node::for_test("case_9_a_batch_is_made_whole_or_not_at_all") else { return };
     let daemon = node.start_cluster();
     let folder = node.scratch().path("many");
     std::fs::create_dir(&folder).unwrap();

@@ -32,7 +32,7 @@ const DESCRIBED: [&str; 3] = [
 ];
 
 #[test]
-fn every_call_on_the_wire_stands_in_the_table_of_rights() {
+fn case_8_every_call_on_the_wire_stands_in_the_table_of_rights() {
     let described: BTreeSet<_> = DESCRIBED.iter().flat_map(|file| paths(&read(file))).collect();
     assert!(described.len() > 40, "the calls are found");
     let known: BTreeSet<String> = CALLS.iter().map(|(_, _, path, _)| (*path).to_owned()).collect();
@@ -41,7 +41,7 @@ fn every_call_on_the_wire_stands_in_the_table_of_rights() {
 
 /// A service that is served, on the socket or on the node port, has its calls in the files above.
 #[test]
-fn every_service_that_is_served_is_described() {
+fn case_8_every_service_that_is_served_is_described() {
     let described = DESCRIBED.map(read).concat().to_lowercase();
     let between = |text: &str, before: &str, after: &str| -> BTreeSet<String> {
         let parts = text.split(before).skip(1);

@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_entry_has_a_number_and_a_path_of_its_own() {
+    fn case_8_every_entry_has_a_number_and_a_path_of_its_own() {
         for (call, number, path, _) in CALLS {
             assert_eq!(Call::from_number(*number), Some(*call));
             assert_eq!(Call::from_path(path), Some(*call));
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn root_alone_saves_and_restores_the_whole_cluster_and_says_who_else_may_read_it() {
+    fn case_70_root_alone_saves_and_restores_the_whole_cluster_and_says_who_else_may_read_it() {
         let refused = CALLS.iter().filter(|(call, _, _, who)| {
             *who != Who::Managers && may(Caller::Root, *call) && !may(Caller::Operator, *call)
         });
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_may_ask_for_the_root_and_for_a_certificate_and_no_more() {
+    fn case_8_a_stranger_may_ask_for_the_root_and_for_a_certificate_and_no_more() {
         let open = CALLS.iter().filter(|(call, ..)| may(Caller::Stranger, *call));
         let open: Vec<_> = open.map(|(call, ..)| *call).collect();
         assert_eq!(open, [Call::CaRoot, Call::CaIssue, Call::CaStatus]);

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_level_rises_to_what_every_member_knows_and_never_falls() {
+    fn case_49_the_level_rises_to_what_every_member_knows_and_never_falls() {
         for (current, members, expected) in [
             (1, &[][..], 1),
             (1, &[1], 1),

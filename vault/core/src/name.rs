@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secret_names_follow_swarms_rule() {
+    fn case_1_secret_names_follow_swarms_rule() {
         let longest = "a".repeat(64);
         let too_long = "a".repeat(65);
         for good in ["a", "A-b_c.d", "0", "my.sec_1", longest.as_str()] {
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn service_names_are_dns_labels() {
+    fn case_1_service_names_are_dns_labels() {
         for (text, expected) in [
             ("web", Ok("web")),
             ("w-e_b", Ok("w-e_b")),
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_plain_file_names() {
+    fn case_3_4_targets_are_plain_file_names() {
         for (text, expected) in [
             ("db", Ok(())),
             (".hidden", Ok(())),

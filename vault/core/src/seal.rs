@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_value_opens_nowhere_else() {
+    fn case_28_a_sealed_value_opens_nowhere_else() {
         let here = place();
         for there in [
             Place { cluster: ClusterId::from_entropy([8; 17]), ..here },
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_byte_is_refused_and_leaves_nothing_behind() {
+    fn case_27_a_flipped_byte_is_refused_and_leaves_nothing_behind() {
         for at in 0..sealed().text.len() {
             let mut text = sealed().text.to_vec();
             text[at] ^= 1;

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_go_through_all_names_in_order() {
+    fn case_7_pages_go_through_all_names_in_order() {
         let table = table();
         let first: Vec<_> = table.page(None, 2).map(|t| t.0).collect();
         assert_eq!(first, ["aaaa000000000000000000000", "b"]);

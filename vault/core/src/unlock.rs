@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_key_is_refused_with_one_text() {
+    fn case_34_what_is_not_a_key_is_refused_with_one_text() {
         let key = UnlockKey::new(&[7; 32]).to_text();
         let huge = "A".repeat(10 << 20);
         let (short, long) = (key.trim_end_matches('c'), format!("{}A", key.as_str()));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_same_bytes_are_equal() {
+    fn case_34_only_the_same_bytes_are_equal() {
         let key = UnlockKey::new(&[7; 32]);
         assert!(key.equals(&[7; 32]));
         for at in 0..KEY_BYTES {

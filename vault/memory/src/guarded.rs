@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_left_out_of_dumps_and_wiped_in_forks() {
+    fn case_37_pages_are_left_out_of_dumps_and_wiped_in_forks() {
         let guarded = Guarded::filled(10, |bytes| bytes.fill(1)).unwrap();
         let start = format!("{:x}-", guarded.bytes.as_ptr() as usize);
         let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();

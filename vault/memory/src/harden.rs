@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hardened_process_has_no_core_limit_left() {
+    fn case_37_a_hardened_process_has_no_core_limit_left() {
         let hardening = harden();
         let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
         let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();

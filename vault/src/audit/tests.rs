@@ -58,7 +58,7 @@ fn an_entry_that_is_applied_again_is_recorded_once() {
 }
 
 #[test]
-fn an_edited_record_breaks_the_chain() {
+fn case_27_55_an_edited_record_breaks_the_chain() {
     let folder = testing::folder();
     let audit = open(&folder).unwrap();
     for _ in 0..3 {

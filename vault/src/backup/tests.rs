@@ -90,7 +90,7 @@ fn parts_come_back_and_bytes_are_these() {
 }
 
 #[test]
-fn below_the_seal_every_flipped_missing_or_added_byte_is_refused_too() {
+fn case_70_below_the_seal_every_flipped_missing_or_added_byte_is_refused_too() {
     let bytes = plain(&[b"one".to_vec(), b"two".to_vec()]);
     for at in 0..bytes.len() {
         let mut altered = bytes.clone();
@@ -103,7 +103,7 @@ fn below_the_seal_every_flipped_missing_or_added_byte_is_refused_too() {
 }
 
 #[test]
-fn records_in_another_order_or_left_out_are_refused() {
+fn case_70_records_in_another_order_or_left_out_are_refused() {
     let (one, two) = (plain(&[b"one".to_vec(), b"two".to_vec()]), plain(&[b"one".to_vec()]));
     let swapped = plain(&[b"two".to_vec(), b"one".to_vec()]);
     let end = one.len() - 53;
@@ -124,7 +124,7 @@ fn another_version_and_another_file_are_named() {
 }
 
 #[test]
-fn a_sealed_backup_that_is_cut_anywhere_is_refused() {
+fn case_70_a_sealed_backup_that_is_cut_anywhere_is_refused() {
     let (key, recipient) = identity();
     let file = sealed(&recipient, &plain(&three_pieces()));
     assert_eq!(open(&key, &file), Ok(()));
@@ -137,7 +137,7 @@ fn a_sealed_backup_that_is_cut_anywhere_is_refused() {
 }
 
 #[test]
-fn pieces_that_are_changed_moved_doubled_or_added_are_refused() {
+fn case_70_pieces_that_are_changed_moved_doubled_or_added_are_refused() {
     let (key, recipient) = identity();
     let text = plain(&three_pieces());
     let file = sealed(&recipient, &text);
@@ -163,7 +163,7 @@ fn pieces_that_are_changed_moved_doubled_or_added_are_refused() {
 }
 
 #[test]
-fn other_keys_and_foreign_files_are_refused_in_words() {
+fn case_70_other_keys_and_foreign_files_are_refused_in_words() {
     let (key, recipient) = identity();
     let (other, _) = identity();
     let file = sealed(&recipient, &plain(&[]));

@@ -211,7 +211,7 @@ mod tests {
     assert_not_impl_any!(Keyring: Clone, std::fmt::Debug, std::fmt::Display, PartialEq);
 
     #[test]
-    fn epochs_are_added_at_the_end_and_dropped_at_the_start() {
+    fn case_33_epochs_are_added_at_the_end_and_dropped_at_the_start() {
         let ring = Keyring::first(|key| key.fill(1)).unwrap();
         let ring = ring.with_new_epoch(0, |key| key.fill(2)).unwrap();
         assert_eq!(ring.newest().bytes, &[2; 32]);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keyring_reads_as_it_was_written_and_no_other_way() {
+    fn case_27_a_keyring_reads_as_it_was_written_and_no_other_way() {
         let ring = Keyring::first(|key| key.fill(5)).unwrap();
         let file = ring.to_file(&[1; 32], b"here", [2; 24]);
         crate::testing::assert_golden("keyring", &file);

@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn any_flipped_missing_or_added_byte_is_refused() {
+    fn case_27_any_flipped_missing_or_added_byte_is_refused() {
         let bytes = file_of(&[b"one".to_vec(), b"two".to_vec()]);
         crate::testing::assert_golden("snapshot", &bytes);
         for at in 0..bytes.len() {
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_that_change_places_are_refused() {
+    fn case_28_pieces_that_change_places_are_refused() {
         let bytes = file_of(&(0..4_u8).map(|n| vec![n; 140_000]).collect::<Vec<_>>());
         let piece = PIECE_HEAD + 4 + 140_000 + TAG;
         let (first, second) = (HEAD_BYTES, HEAD_BYTES + piece);

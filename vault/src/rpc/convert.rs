@@ -328,7 +328,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_are_bounded_whatever_is_asked_for() {
+    fn case_7_pages_are_bounded_whatever_is_asked_for() {
         for (asked, given) in [(0, 100), (1, 1), (1_000, 1_000), (1_001, 1_000), (u32::MAX, 1_000)]
         {
             assert_eq!(page(asked, "").1, given, "asked {asked}");
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_says_where_the_next_one_starts_only_if_there_is_one() {
+    fn case_7_a_page_says_where_the_next_one_starts_only_if_there_is_one() {
         let filled = |limit, messages: &[(&str, usize)]| {
             let mut page = Page::of(limit);
             let message = |bytes| v1::InspectValueRequest { reference: "x".repeat(bytes) };

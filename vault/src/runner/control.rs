@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn changed_messages_never_panic() {
+    fn case_52_changed_messages_never_panic() {
         let encoded = reports().map(|r| r.encode());
         let places = encoded.iter().flat_map(|bytes| (0..bytes.len()).map(move |at| (bytes, at)));
         for (bytes, at) in places {

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_beyond_the_end_is_refused() {
+    fn case_31_a_length_beyond_the_end_is_refused() {
         let bytes = Writer::default().u32(u32::MAX).byte(1).finish();
         assert_eq!(Reader::new(&bytes).bytes(), Err(DecodeError::Truncated));
         let list = Reader::new(&bytes).list(Reader::byte);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_not_utf_8_is_refused() {
+    fn case_52_a_text_that_is_not_utf_8_is_refused() {
         let bytes = Writer::default().bytes(b"\xff").finish();
         assert_eq!(Reader::new(&bytes).text(), Err(DecodeError::NotUtf8));
     }

@@ -163,7 +163,7 @@ fn one_plan_is_bounded_and_the_next_goes_on() {
 
 /// Their delays are over at one instant, too.
 #[test]
-fn thousands_of_tasks_that_failed_at_once_are_replaced_command_by_command() {
+fn case_54_thousands_of_tasks_that_failed_at_once_are_replaced_command_by_command() {
     let commands = 5;
     let mut bench = Bench::with_replicas(u64::try_from(commands * TASK_CHANGES_MAX).unwrap());
     bench.settle(0);

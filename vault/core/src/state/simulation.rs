@@ -236,7 +236,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_is_asked_for_the_state_stays_whole(
+    fn case_9_whatever_is_asked_for_the_state_stays_whole(
         steps in prop::collection::vec(step(), 1..40),
         snapshot_after in 0..40_usize,
     ) {

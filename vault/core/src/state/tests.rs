@@ -125,7 +125,7 @@ fn a_secret_carries_the_index_and_time_of_its_entry() {
 }
 
 #[test]
-fn names_are_taken_whatever_their_case() {
+fn case_2_names_are_taken_whatever_their_case() {
     let mut state = cluster();
     state.run(2, at(20, create_secret(5, "Db")));
     let outcome = state.run(3, at(21, create_secret(6, "dB")));
@@ -191,7 +191,7 @@ fn a_secret_that_a_service_names_is_not_removed() {
 }
 
 #[test]
-fn a_grant_names_a_secret_by_id_and_by_its_own_name() {
+fn case_5_a_grant_names_a_secret_by_id_and_by_its_own_name() {
     let mut state = cluster();
     let secret = id(5);
     state.run(2, at(20, create_secret(5, "a")));
@@ -325,7 +325,7 @@ fn a_rotation_that_is_sent_again_is_told_its_own_number() {
 }
 
 #[test]
-fn several_secrets_change_together_or_not_at_all() {
+fn case_9_several_secrets_change_together_or_not_at_all() {
     let mut state = with_secret();
     state.run(3, at(20, create_secret(6, "b")));
     let half = rotate(vec![new_version(5, 2), new_version(6, 9)]);
@@ -342,7 +342,7 @@ fn several_secrets_change_together_or_not_at_all() {
 }
 
 #[test]
-fn a_batch_with_one_taken_name_makes_nothing() {
+fn case_9_a_batch_with_one_taken_name_makes_nothing() {
     let mut state = with_secret();
     for names in [["x", "A"], ["x", "X"]] {
         let [first, second] = names;
@@ -426,7 +426,7 @@ fn labels_change_only_for_who_has_seen_the_last_change() {
 }
 
 #[test]
-fn a_value_is_sealed_anew_once_and_never_under_an_older_key() {
+fn case_33_a_value_is_sealed_anew_once_and_never_under_an_older_key() {
     let mut state = with_secret();
     assert_eq!(state.sealed_before(Epoch(2)), 4, "one value and three of the cluster's own");
     let under = |epoch| Sealed { epoch: Epoch(epoch), ..sealed() };
@@ -453,7 +453,7 @@ fn memory_is_counted_up_and_down() {
 }
 
 #[test]
-fn nothing_new_comes_under_a_key_that_is_going_to_be_destroyed() {
+fn case_33_nothing_new_comes_under_a_key_that_is_going_to_be_destroyed() {
     let mut state = with_secret();
     state.run(3, at(30, Action::UseEpoch(Epoch(2).into())));
     let request = Some(RequestId([4; 16]));

@@ -183,7 +183,7 @@ mod tests {
     use crate::versioned::VersionRef;
 
     #[test]
-    fn labels_of_versions_are_words_and_not_numbers() {
+    fn case_3_labels_of_versions_are_words_and_not_numbers() {
         for (text, is_label, is_own) in [
             ("blue", true, true),
             ("v1.2-rc_3", true, true),

@@ -23,7 +23,7 @@ fn locked(n: u8) -> DiskKey {
 }
 
 #[test]
-fn any_flipped_or_missing_byte_of_the_file_is_refused() {
+fn case_27_any_flipped_or_missing_byte_of_the_file_is_refused() {
     let key = DiskKey::filled(|bytes| bytes.fill(7)).unwrap();
     let file = key.to_file(&mut nonces());
     crate::testing::assert_golden("disk-key", &file);
@@ -38,7 +38,7 @@ fn any_flipped_or_missing_byte_of_the_file_is_refused() {
 }
 
 #[test]
-fn a_locked_file_opens_with_its_unlock_key_alone() {
+fn case_34_a_locked_file_opens_with_its_unlock_key_alone() {
     let file = locked(1).to_file(&mut nonces());
     crate::testing::assert_golden("disk-key-locked", &file);
     assert!(!file.windows(8).any(|part| part == [7; 8]), "the key is not to be seen");
@@ -63,7 +63,7 @@ fn with_digest(mut file: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn a_slot_that_was_edited_does_not_open_whoever_made_the_digest() {
+fn case_34_a_slot_that_was_edited_does_not_open_whoever_made_the_digest() {
     let file = locked(1).to_file(&mut nonces());
     for at in HEAD_BYTES..HEAD_BYTES + SLOT_BYTES {
         let mut altered = file.to_vec();

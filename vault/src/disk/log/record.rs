@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_records_are_refused() {
+    fn case_31_bytes_that_are_no_records_are_refused() {
         for record in all() {
             let mut bytes = Vec::new();
             encode(&record, &mut bytes);

@@ -216,7 +216,7 @@ fn truncated_entries_do_not_come_back() {
 }
 
 #[test]
-fn a_flipped_byte_is_refused_wherever_bytes_are_used() {
+fn case_27_a_flipped_byte_is_refused_wherever_bytes_are_used() {
     let folder = small_log();
     let file = folder.file("0000000000000001.seg").unwrap();
     let used = (file.lock().unwrap().len()).min(4096 * 6);
@@ -278,7 +278,7 @@ fn a_segment_that_was_cut_is_refused_where_it_ends() {
 }
 
 #[test]
-fn segments_that_are_missing_swapped_or_foreign_are_refused() {
+fn case_30_segments_that_are_missing_swapped_or_foreign_are_refused() {
     let folder = Memory::default();
     let (_, writer) = open_memory(&folder).unwrap();
     for index in 0..40 {

@@ -284,7 +284,7 @@ fn every_payload_reads_as_it_was_written_and_is_written_as_it_always_was() {
 }
 
 #[test]
-fn an_action_of_a_newer_version_stops_rather_than_being_skipped() {
+fn case_40_52_an_action_of_a_newer_version_stops_rather_than_being_skipped() {
     // A command with an action of number 99, and an entry of an unknown kind.
     let unknown_action = [0x12, 5, 0x08, 1, 0x9a, 0x06, 0];
     for bytes in [unknown_action.as_slice(), &[], &[0x7a, 0]] {
@@ -301,7 +301,7 @@ fn newer(level: u32, action: Action) -> Vec<u8> {
 }
 
 #[test]
-fn a_command_of_a_newer_level_stops_and_says_what_is_needed() {
+fn case_40_a_command_of_a_newer_level_stops_and_says_what_is_needed() {
     let bytes = newer(2, Action::UseEpoch(Epoch(2).into()));
     let said = decode_payload(&bytes[..]).unwrap_err().to_string();
     assert!(said.contains("feature level 2;") && said.contains("knows 1"), "{said}");
@@ -342,7 +342,7 @@ fn a_locked_cluster_reads_as_it_was_written() {
 }
 
 #[test]
-fn a_cluster_of_a_newer_level_is_not_taken_up_and_names_the_version() {
+fn case_40_49_a_cluster_of_a_newer_level_is_not_taken_up_and_names_the_version() {
     let mut cluster = object::cluster_to(&create_cluster().cluster);
     assert_eq!(object::cluster_from(cluster.clone()).unwrap().level, Level::FIRST);
     (cluster.level, cluster.level_version) = (2, "0.9.0".into());
@@ -351,7 +351,7 @@ fn a_cluster_of_a_newer_level_is_not_taken_up_and_names_the_version() {
 }
 
 #[test]
-fn bytes_out_of_range_are_refused_and_never_a_panic() {
+fn case_52_bytes_out_of_range_are_refused_and_never_a_panic() {
     for (name, action) in actions().into_iter().chain(later_actions()).chain(node_actions()) {
         let bytes = encode_payload(&payload(action));
         for at in 0..bytes.len() {
@@ -514,7 +514,7 @@ fn every_outcome_reads_as_it_was_written() {
 }
 
 #[test]
-fn an_entry_or_a_record_of_a_million_parts_is_refused() {
+fn case_52_55_an_entry_or_a_record_of_a_million_parts_is_refused() {
     // Two bytes for each empty value, name and version.
     let field = |number: u8, bytes: &[u8]| {
         let mut field = vec![number << 3 | 2];

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_calls_of_the_same_cluster_and_time_to_this_manager_are_taken() {
+    fn case_41_only_calls_of_the_same_cluster_and_time_to_this_manager_are_taken() {
         let (here, there) = (ClusterId::from_entropy([1; 17]), ClusterId::from_entropy([2; 17]));
         let envelope =
             |cluster, recovery_epoch, raft_id| Envelope { cluster, recovery_epoch, raft_id };

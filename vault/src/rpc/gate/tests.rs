@@ -50,7 +50,7 @@ async fn call(daemon: &Arc<Daemon>, path: &str, peer: Option<Peer>) -> (Code, bo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_table_does_not_allow_goes_no_further_and_is_recorded() {
+async fn case_8_58_70_what_the_table_does_not_allow_goes_no_further_and_is_recorded() {
     let (_folder, daemon) = daemon().await;
     let path = Call::SecretsCreate.path();
     let unknown = [

@@ -178,7 +178,7 @@ fn removed_nodes_are_forgotten_once_their_certificates_are_long_ended() {
 /// So many had joined in one hour, and their certificates ended in one hour.
 #[expect(clippy::disallowed_methods, reason = "a test may ask how long it takes")]
 #[test]
-fn very_many_removed_nodes_are_forgotten_at_one_instant_in_bounded_time() {
+fn case_54_very_many_removed_nodes_are_forgotten_at_one_instant_in_bounded_time() {
     let removed = 20_000_u32;
     let mut parts = Restoring::default();
     parts.cluster(Cluster::clone(cluster().cluster().unwrap()));
