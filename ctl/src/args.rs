@@ -2,6 +2,7 @@
 
 mod backup;
 mod stream;
+mod token;
 mod value;
 
 use std::ffi::OsString;
@@ -24,6 +25,9 @@ pub(crate) use backup::UpdateSwarmArgs;
 pub(crate) use stream::AuditCommand;
 pub(crate) use stream::EventsArgs;
 pub(crate) use stream::TailArgs;
+pub(crate) use token::CreateTokenArgs;
+pub(crate) use token::JoinTokenArgs;
+pub(crate) use token::TokenCommand;
 pub(crate) use value::ChangeArgs;
 pub(crate) use value::CreateArgs;
 pub(crate) use value::RotateArgs;
@@ -111,19 +115,10 @@ pub(crate) enum SwarmCommand {
     /// Join a swarm as a node
     #[command(after_help = "Example:\n  coffer swarm join --token SWMTKN-1-... 10.0.0.1:2377")]
     Join(JoinArgs),
-    /// Show the token that a node joins with, and the command to run there
-    #[command(after_help = "Example:\n  coffer swarm join-token worker")]
-    JoinToken {
-        /// Only display the token
-        #[arg(short, long)]
-        quiet: bool,
-        /// Make the token anew: the old one opens nothing any more
-        #[arg(long)]
-        rotate: bool,
-        /// worker or manager
-        #[arg(value_name = "worker|manager")]
-        role: String,
-    },
+    /// Show the token that a node joins with, and the command to run there; make others that end by themselves
+    #[command(after_help = "Examples:\n  coffer swarm join-token worker\n  \
+                      coffer swarm join-token create --role manager --ttl 1h --uses 2")]
+    JoinToken(JoinTokenArgs),
     /// Leave the swarm: this node forgets it
     #[command(after_help = "Example:\n  coffer swarm leave --force")]
     Leave {

@@ -7,6 +7,7 @@ mod convert;
 mod nodes;
 mod services;
 mod streams;
+mod tokens;
 mod values;
 
 use std::error::Error as _;

@@ -14,11 +14,13 @@ pub(crate) mod service;
 pub(crate) mod status;
 pub(crate) mod swarm;
 pub(crate) mod tasks;
+pub(crate) mod token;
 pub(crate) mod versioned;
 
 use crate::args::AuditCommand;
 use crate::args::Cli;
 use crate::args::Command;
+use crate::args::JoinTokenArgs;
 use crate::args::NodeCommand;
 use crate::args::ServiceCommand;
 use crate::args::SwarmCommand;
@@ -57,8 +59,11 @@ async fn swarm_command(host: &Host, command: SwarmCommand) -> Result<(), Failure
         SwarmCommand::Init { yes, .. } => swarm::force_new_cluster(host, yes).await,
         SwarmCommand::Join(args) => swarm::join(host, args).await,
         SwarmCommand::Leave { force } => swarm::leave(host, force).await,
-        SwarmCommand::JoinToken { quiet, rotate, role } => {
-            swarm::join_token(host, &role, rotate, quiet).await
+        SwarmCommand::JoinToken(JoinTokenArgs { command: Some(command), .. }) => {
+            token::run(host, command).await
+        }
+        SwarmCommand::JoinToken(JoinTokenArgs { quiet, rotate, role, .. }) => {
+            swarm::join_token(host, &role.unwrap_or_default(), rotate, quiet).await
         }
         SwarmCommand::Update(args) => swarm::update(host, args).await,
         SwarmCommand::UnlockKey { quiet, rotate } => lock::unlock_key(host, rotate, quiet).await,

@@ -29,6 +29,27 @@ pub(crate) struct JoinTokens {
     pub(crate) address: String,
 }
 
+/// A join token beside the standing ones.
+pub(crate) struct Token {
+    pub(crate) id: String,
+    pub(crate) role: &'static str,
+    /// Whether it lets anybody in, in one word.
+    pub(crate) standing: &'static str,
+    pub(crate) created_at: i64,
+    /// Without one, it has no end.
+    pub(crate) ends_at: Option<i64>,
+    pub(crate) uses: u32,
+    /// Without one, it lets in any number of nodes.
+    pub(crate) uses_max: Option<u32>,
+}
+
+/// Such a token, just made.
+pub(crate) struct MadeToken {
+    pub(crate) token: String,
+    pub(crate) listed: Token,
+    pub(crate) address: String,
+}
+
 /// What `swarm join` did.
 pub(crate) struct Joined {
     pub(crate) role: &'static str,

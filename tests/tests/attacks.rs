@@ -19,6 +19,8 @@ mod reads;
 mod serials;
 #[path = "attacks/snapshots.rs"]
 mod snapshots;
+#[path = "attacks/tokens.rs"]
+mod tokens;
 
 use prost::Message;
 use tests::cluster::{id, listed, voters};

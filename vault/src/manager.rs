@@ -7,6 +7,7 @@ mod files;
 mod found;
 mod locking;
 mod restore;
+mod tokens;
 mod values;
 
 use std::io;
@@ -50,6 +51,7 @@ pub use files::Files;
 pub use found::{DRAFT, FoundError, Founding, found, found_in, remove_draft};
 pub use locking::{Locked, LockingError};
 pub use restore::{RestoreError, restore};
+pub use tokens::{TokenRefused, TokenWanted};
 pub use values::{Draft, NextVersion, lookup};
 
 /// The folder of a cluster's files inside the state directory.

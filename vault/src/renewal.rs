@@ -11,6 +11,7 @@ use pki::key::{KeyDocument, KeyError, SigningKey};
 use pki::pem::{PemError, pem_to_der};
 use tokio::time::timeout;
 use vault_core::limits::{RENEW_LOOK_EVERY, RENEW_RETRY};
+use vault_core::node::KeyPin;
 use vault_core::renewal::{Verdict, judge};
 use zeroize::Zeroizing;
 
@@ -69,9 +70,7 @@ pub(crate) async fn keep_certificate(manager: Arc<Manager>) {
 /// One look. Gives when to look again: never long, since clocks are set and machines sleep.
 async fn look(manager: &Arc<Manager>, draw: u32) -> Result<Duration, RenewError> {
     // What is in use decides, not what the record says: a crash may have come between the two.
-    let chain = pem_to_der(&manager.tls().chain())?;
-    let claim = Claim::of(chain.first().map_or(&[], Vec::as_slice))?;
-    let due_secs = pki::renewal::due(&claim, draw);
+    let due_secs = pki::renewal::due(&in_use(manager)?, draw);
     let own = manager.node_id().to_string();
     let members = manager.consensus().standing().members;
     let clocks = &manager.meters().clocks;
@@ -97,9 +96,15 @@ async fn look(manager: &Arc<Manager>, draw: u32) -> Result<Duration, RenewError>
     }
 }
 
+/// What the certificate says that this manager proves itself with.
+fn in_use(manager: &Manager) -> Result<Claim, RenewError> {
+    let chain = pem_to_der(&manager.tls().chain())?;
+    Ok(Claim::of(chain.first().map_or(&[], Vec::as_slice))?)
+}
+
 /// A new key and a certificate for it. A crash before the file is replaced leaves the old pair, which the record
-/// still knows; after it the new one. Where the file cannot be written, the same pair is tried again: the record knows
-/// two keys, and one more would push out the one that is in use.
+/// still knows, however often that happens: it keeps the key in use beside the newest one. Where the file cannot be
+/// written, the same pair is tried again.
 pub(crate) async fn renew(manager: &Arc<Manager>) -> Result<(), RenewError> {
     let mut unwritten = manager.locking().renewing.lock().await;
     let credentials = match unwritten.take() {
@@ -120,7 +125,7 @@ async fn issue(manager: &Manager) -> Result<Credentials, RenewError> {
         csr::make(&SigningKey::parse(own.expose(), &random)?)?
     };
     let id = manager.node_id();
-    manager.renew(id, request.as_bytes()).await?;
+    manager.renew(id, KeyPin(*in_use(manager)?.key.bytes()), request.as_bytes()).await?;
     let view = manager.read().await?;
     let chain = view.state.node(id).map(|node| node.certificate.clone()).unwrap_or_default();
     let key = Zeroizing::new(own.expose().to_vec());

@@ -17,6 +17,7 @@ mod screen;
 mod services;
 mod status;
 mod swarm;
+mod tokens;
 mod values;
 
 use std::sync::Arc;

@@ -122,7 +122,7 @@ impl UpdateSwarmArgs {
 pub(crate) struct TimeError;
 
 /// Seconds of `6h`.
-fn parse_time(text: &str) -> Result<u64, TimeError> {
+pub(super) fn parse_time(text: &str) -> Result<u64, TimeError> {
     if text == "0" {
         return Ok(0);
     }

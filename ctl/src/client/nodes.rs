@@ -27,7 +27,7 @@ fn availability(word: &str) -> v1::Availability {
     }
 }
 
-fn role(word: &str) -> v1::NodeRole {
+pub(super) fn role(word: &str) -> v1::NodeRole {
     if word == "manager" { v1::NodeRole::Manager } else { v1::NodeRole::Worker }
 }
 

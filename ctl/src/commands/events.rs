@@ -17,7 +17,7 @@ use crate::objects::Event;
 use crate::out;
 use crate::table;
 
-const KINDS: &[&str] = &["secret", "config", "service", "node", "swarm"];
+const KINDS: &[&str] = &["secret", "config", "service", "node", "swarm", "token"];
 const ACTIONS: &[&str] = &["create", "update", "remove"];
 
 /// Why events are not shown, or no longer.
@@ -199,7 +199,7 @@ mod tests {
             (
                 "type",
                 "volume",
-                "invalid filter 'type=volume'; use secret, config, service, node, swarm",
+                "invalid filter 'type=volume'; use secret, config, service, node, swarm, token",
             ),
             ("event", "", "invalid filter 'event='; use create, update, remove"),
         ] {

@@ -97,7 +97,7 @@ fn init_text(made: &Initialized) -> String {
     )
 }
 
-fn join_text(role: &str, token: &str, address: &str) -> String {
+pub(crate) fn join_text(role: &str, token: &str, address: &str) -> String {
     format!(
         "To add a {role} to this swarm, run the following command:\n\n    \
          coffer swarm join --token {token} {address}\n"

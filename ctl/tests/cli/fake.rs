@@ -2,6 +2,7 @@
 
 mod services;
 mod streams;
+mod tokens;
 mod values;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use proto::v1::secrets_server::SecretsServer;
 use proto::v1::services_server::ServicesServer;
 use proto::v1::swarm_server::Swarm;
 use proto::v1::swarm_server::SwarmServer;
+use proto::v1::tokens_server::TokensServer;
 use tokio::net::UnixListener;
 use tonic::Request;
 use tonic::Response;
@@ -144,6 +146,7 @@ impl Service<http::Request<Body>> for Answers {
         let answers = self.clone();
         match request.uri().path().split('/').nth(1) {
             Some("coffer.v1.Swarm") => SwarmServer::new(answers).call(request),
+            Some("coffer.v1.Tokens") => TokensServer::new(answers).call(request),
             Some("coffer.v1.Nodes") => NodesServer::new(answers).call(request),
             Some("coffer.v1.Secrets") => SecretsServer::new(answers).call(request),
             Some("coffer.v1.Configs") => ConfigsServer::new(answers).call(request),

@@ -7,5 +7,6 @@ mod nodes;
 mod refusals;
 mod streams;
 mod support;
+mod tokens;
 mod values;
 mod verbs;

@@ -61,6 +61,36 @@ fn a_token_that_does_not_fit_joins_nobody() {
     wait_until("both vote", || voters(first) == 2);
 }
 
+/// By a token of one use, made on the leader; and by one of an hour, made on a follower.
+#[test]
+fn managers_join_by_tokens_that_end() {
+    let Some(nodes) = nodes::<3>("managers_join_by_tokens_that_end") else { return };
+    let [first, second, third] = &nodes;
+    let _daemons = [first.start_cluster(), second.start(), third.start()];
+    let create = |node: &Node, more: &[&str]| {
+        let args = ["swarm", "join-token", "create", "-q"];
+        node.coffer(&[&args[..], more].concat()).word()
+    };
+    let once = create(first, &["--role", "manager", "--uses", "1"]);
+    assert_eq!(join(second, first, &once).word(), "This node joined a swarm as a manager.");
+    assert!(join(third, first, &once).stderr.contains(NO_TOKEN));
+    let worker = create(second, &["--role", "worker", "--uses", "1"]);
+    assert!(join(third, second, &worker).stderr.contains("joins managers alone"));
+    let hour = create(second, &["--role", "manager", "--ttl", "1h"]);
+    assert_eq!(join(third, second, &hour).word(), "This node joined a swarm as a manager.");
+    for node in &nodes {
+        wait_until("all vote", || voters(node) == 3);
+        let format = "{{.Role}} {{.Status}} {{.Uses}}";
+        let listed = node.coffer(&["swarm", "join-token", "ls", "--format", format]).said();
+        let expected = "manager good 1\nworker good 0/1\nmanager used up 1/1\n";
+        assert_eq!(listed, expected, "the newest first");
+    }
+    let id = tests::cluster::id(third);
+    wait_until("it is demoted", || first.coffer(&["node", "demote", &id]).code == Some(0));
+    let left = second.coffer(&["swarm", "join-token", "ls", "--format", "{{.Status}}"]).said();
+    assert_eq!(left, "revoked\ngood\nrevoked\n", "who was demoted may have seen them");
+}
+
 /// By a manager that is not the leader; and from a pipe, so that the token is in no argument.
 #[test]
 fn any_manager_lets_others_in() {

@@ -6,7 +6,7 @@ use crate::backups;
 use crate::cluster::Cluster;
 use crate::event::Event;
 use crate::feature::Level;
-use crate::id::{NodeId, ObjectId, ServiceId, TaskId};
+use crate::id::{NodeId, ObjectId, ServiceId, TaskId, TokenId};
 use crate::labels::Labels;
 use crate::name::SecretName;
 use crate::node::{Availability, KeyPin, Node, NodeStatus, Role};
@@ -16,6 +16,7 @@ use crate::service::ServiceSpec;
 use crate::table::LookupError;
 use crate::task::{Held, TaskState, TaskStatus};
 use crate::time::Timestamp;
+use crate::token::{NewToken, Standing};
 use crate::versioned::{Class, VersionLabel, VersionLimit, VersionRef};
 
 /// One entry of the log: what to do, when the leader took it, and for whom.
@@ -76,8 +77,8 @@ pub enum Action {
     RaiseLevel(RaiseLevel),
     /// A node joined. Times, the version index and its number in Raft are set when it is applied.
     AdmitNode(Box<Node>),
-    /// A node was given a certificate again.
-    RenewNode(NodeId, Issued),
+    /// A node was given a certificate again, having proved itself with this key.
+    RenewNode(NodeId, Issued, Option<KeyPin>),
     /// What a manager says of itself when it comes to take part.
     PlaceManager(NodeId, ManagerPlace),
     UpdateNode(NodeUpdate),
@@ -90,6 +91,10 @@ pub enum Action {
     ReportNodes(Vec<(NodeId, NodeStatus)>),
     /// A standing join token is another one from now on.
     RotateToken(Role, Sealed),
+    /// A join token beside the standing ones.
+    CreateToken(NewToken),
+    /// It lets nobody in from now on.
+    RevokeToken(TokenId),
     /// Turns autolock on, with this unlock key unless there is one already, or off.
     SetAutolock(Option<Sealed>),
     /// The unlock key is another one from now on. Refused while autolock is off.
@@ -113,10 +118,12 @@ impl Action {
             Self::CreateService(id, _) | Self::RemoveService(id) => vec![id.object()],
             Self::AdmitNode(node) => vec![node.id.object()],
             Self::StandAlone(id) => vec![id.object()],
-            Self::RenewNode(id, _) | Self::PlaceManager(id, _) | Self::RemoveNode(id, _) => {
+            Self::RenewNode(id, ..) | Self::PlaceManager(id, _) | Self::RemoveNode(id, _) => {
                 vec![id.object()]
             }
             Self::UpdateNode(update) => vec![update.id.object()],
+            Self::CreateToken(new) => vec![new.id.object()],
+            Self::RevokeToken(id) => vec![id.object()],
             Self::ChangeTasks(_)
             | Self::ReportTasks(..)
             | Self::WantEpochAfter(_)
@@ -375,6 +382,16 @@ pub enum Refusal {
     /// The node's role was changed while its certificate was made: it asks again.
     #[error("the role of node {id} changed meanwhile")]
     RoleChanged { id: NodeId },
+    /// A renewal with a newer key came first: the node asks again with the key that it has now.
+    #[error("the key that node {id} proved itself with is not in its record any more")]
+    KeyEnded { id: NodeId },
+    #[error("the key of the certificate request is another node's")]
+    KeyTaken,
+    /// Whoever shows it is told no more than of a token that never was.
+    #[error("join token {id} is {standing}")]
+    TokenWorthless { id: TokenId, standing: Standing },
+    #[error("the swarm has as many join tokens as it may have: {max}; revoke some")]
+    TokensTooMany { max: usize },
     #[error(
         "the managers' join token is being changed, because a manager went: see \"coffer swarm join-token manager\" for the new one"
     )]
@@ -397,6 +414,7 @@ pub enum ObjectKind {
     Config,
     Node,
     Cluster,
+    Token,
 }
 
 impl From<Class> for ObjectKind {
@@ -416,6 +434,7 @@ impl fmt::Display for ObjectKind {
             Self::Config => "config",
             Self::Node => "node",
             Self::Cluster => "swarm",
+            Self::Token => "token",
         })
     }
 }

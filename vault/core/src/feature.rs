@@ -70,6 +70,8 @@ pub fn since(action: &Action) -> Level {
         | Action::StandAlone(_)
         | Action::ReportNodes(_)
         | Action::RotateToken(..)
+        | Action::CreateToken(_)
+        | Action::RevokeToken(_)
         | Action::SetAutolock(_)
         | Action::RotateUnlockKey(_)
         | Action::Backup(_)

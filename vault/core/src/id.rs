@@ -154,6 +154,10 @@ id_type!(
     /// The ID of a task.
     TaskId
 );
+id_type!(
+    /// The ID of a join token.
+    TokenId
+);
 
 #[cfg(test)]
 mod tests {

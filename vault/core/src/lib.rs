@@ -44,5 +44,6 @@ pub mod state;
 pub mod table;
 pub mod task;
 pub mod time;
+pub mod token;
 pub mod unlock;
 pub mod versioned;

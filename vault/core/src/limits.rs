@@ -95,6 +95,14 @@ pub const SNAPSHOT_FILE_BYTES_MAX: u64 = 64 << 30;
 pub const NODES_MAX: usize = 10_000;
 /// Seconds that a removed node is remembered after its last certificate has ended.
 pub const REMOVED_KEPT_SECS: u64 = 7 * 24 * 3_600;
+/// Join tokens beside the two standing ones, those that ended lately among them: each joining node looks through
+/// all of them.
+pub const TOKENS_MAX: usize = 1_000;
+/// Seconds that a token is remembered after its end: who lost an answer asks again within minutes, and an operator
+/// may look a week back.
+pub const TOKENS_KEPT_SECS: u64 = 7 * 86_400;
+/// Seconds that a token may be asked to live. Longer is for ever.
+pub const TOKEN_TTL_SECS_MAX: u64 = 3_650 * 86_400;
 /// Entries that a new manager may be behind when it gets its vote: a moment's work at any rate.
 pub const CAUGHT_UP_ENTRIES: u64 = 1_000;
 /// Bytes of a host name or a version that a node says of itself.
@@ -215,6 +223,8 @@ mod tests {
             ("CERTIFICATE_WARN_SECS", CERTIFICATE_WARN_SECS, "14 days"),
             ("ROOT_WARN_SECS", ROOT_WARN_SECS, "1 year"),
             ("REMOVED_KEPT_SECS", REMOVED_KEPT_SECS, "7 days"),
+            ("TOKENS_KEPT_SECS", TOKENS_KEPT_SECS, "7 days"),
+            ("TOKEN_TTL_SECS_MAX", TOKEN_TTL_SECS_MAX, "3650 days"),
             ("CLOCK_AWAY_NS", CLOCK_AWAY_NS / 1_000_000_000, "365 days"),
         ] {
             assert_eq!(value, amount(text), "{name}");

@@ -1,7 +1,7 @@
 //! A node, as the cluster knows it. The record decides what a node may do.
 
 use crate::feature::Level;
-use crate::id::NodeId;
+use crate::id::{NodeId, TokenId};
 use crate::labels::Labels;
 use crate::versioned::Meta;
 
@@ -61,6 +61,8 @@ pub struct Node {
     pub certificate: String,
     /// When that ends: seconds since 1970.
     pub certificate_end_secs: u64,
+    /// What it joined with, unless that was a standing token.
+    pub token: Option<TokenId>,
 }
 
 impl Node {

@@ -28,6 +28,10 @@ pub fn of(refusal: &Refusal) -> &'static str {
         Refusal::NodeIsNotDown { .. } => "node_is_not_down",
         Refusal::NodesTooMany { .. } => "nodes_too_many",
         Refusal::RoleChanged { .. } => "role_changed",
+        Refusal::KeyEnded { .. } => "key_ended",
+        Refusal::KeyTaken => "key_taken",
+        Refusal::TokenWorthless { .. } => "token_worthless",
+        Refusal::TokensTooMany { .. } => "tokens_too_many",
         Refusal::TokenChanges => "token_changes",
     }
 }
@@ -36,14 +40,15 @@ pub fn of(refusal: &Refusal) -> &'static str {
 mod tests {
     use super::*;
     use crate::command::ObjectKind;
-    use crate::id::NodeId;
+    use crate::id::{NodeId, TokenId};
     use crate::name::SecretName;
+    use crate::token::Standing;
     use crate::versioned::VersionRef;
 
-    fn refusals() -> [Refusal; 24] {
+    fn refusals() -> [Refusal; 28] {
         let (kind, name) = (ObjectKind::Secret, SecretName::parse("a").unwrap());
         let (id, number) = (NodeId::from_entropy([1; 17]), 1);
-        let text = String::new;
+        let (text, token) = (String::new, TokenId::from_entropy([1; 17]));
         let named = || name.clone();
         [
             Refusal::ClusterExists,
@@ -69,6 +74,10 @@ mod tests {
             Refusal::NodeIsNotDown { id },
             Refusal::NodesTooMany { max: 1 },
             Refusal::RoleChanged { id },
+            Refusal::KeyEnded { id },
+            Refusal::KeyTaken,
+            Refusal::TokenWorthless { id: token, standing: Standing::UsedUp },
+            Refusal::TokensTooMany { max: 1 },
             Refusal::TokenChanges,
         ]
     }

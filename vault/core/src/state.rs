@@ -30,17 +30,21 @@ use crate::versioned::{Class, Meta, VersionRef, Versioned};
 mod backups;
 mod held;
 mod lock;
+mod members;
 mod nodes;
 mod read;
 mod recover;
 mod restore;
 mod tasks;
+mod tokens;
 mod values;
 
 pub use held::Holder;
+use members::Members;
 pub use nodes::PlaceProof;
 pub use restore::Restoring;
 pub use tasks::Tasks;
+pub use tokens::Tokens;
 pub use values::Values;
 
 /// Everything that the managers agree on.
@@ -64,9 +68,10 @@ pub struct State {
     key_digest: Option<KeyDigest>,
     duties: Duties,
     cluster: Option<Arc<Cluster>>,
-    nodes: OrdMap<NodeId, Arc<Node>>,
+    nodes: Members,
     /// Nodes that were removed, until their last certificate has ended: seconds since 1970.
     removed: OrdMap<NodeId, u64>,
+    tokens: Tokens,
     secrets: Values,
     configs: Values,
     services: Table<Service>,
@@ -89,8 +94,9 @@ impl Default for State {
             key_digest: None,
             duties: Duties::default(),
             cluster: None,
-            nodes: OrdMap::new(),
+            nodes: Members::default(),
             removed: OrdMap::new(),
+            tokens: Tokens::default(),
             secrets: Values::of(Class::Secret),
             configs: Values::of(Class::Config),
             services: Table::default(),
@@ -214,13 +220,15 @@ impl State {
                 Ok(Outcome::Done)
             }
             Action::AdmitNode(node) => self.admit_node(stamp, *node),
-            Action::RenewNode(id, issued) => self.renew_node(stamp, id, issued),
+            Action::RenewNode(id, issued, proven) => self.renew_node(stamp, id, issued, proven),
             Action::PlaceManager(id, place) => self.place_manager(stamp, id, place),
             Action::UpdateNode(update) => self.update_node(stamp, update),
             Action::RemoveNode(id, force) => self.remove_node(stamp, id, force),
             Action::StandAlone(id) => Ok(self.stand_alone(stamp, id)),
             Action::ReportNodes(reports) => Ok(self.report_nodes(stamp, reports)),
             Action::RotateToken(role, sealed) => self.rotate_token(stamp, role, sealed),
+            Action::CreateToken(new) => self.create_token(stamp, new),
+            Action::RevokeToken(id) => self.revoke_token(stamp, id),
             Action::SetAutolock(key) => self.set_autolock(stamp, key),
             Action::RotateUnlockKey(key) => self.rotate_unlock_key(stamp, key),
             Action::Backup(step) => self.backup(stamp, step),
@@ -245,7 +253,7 @@ impl State {
             node.hostname.as_str(),
         );
         self.cluster = Some(Arc::new(Cluster { meta: stamp.meta(), ..cluster }));
-        self.nodes.insert(node.id, Arc::new(Node { meta: stamp.meta(), ..node }));
+        self.nodes.insert(Node { meta: stamp.meta(), ..node });
         self.workload_index = stamp.index;
         Ok(Outcome::Created(vec![id]))
     }
@@ -349,10 +357,7 @@ impl State {
                 // Two managers may take themselves for the leader for a moment, and both fill the slot.
                 let is_filled =
                     self.tasks.of_slot(service, slot).any(|task| !task.status.state.has_ended());
-                if !fits
-                    || is_filled
-                    || !self.nodes.contains_key(&node)
-                    || self.tasks.get(id).is_some()
+                if !fits || is_filled || !self.nodes.contains(&node) || self.tasks.get(id).is_some()
                 {
                     return;
                 }

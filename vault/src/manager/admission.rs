@@ -13,13 +13,14 @@ use pki::public::PublicKey;
 use pki::token::{JoinToken, RootDigest, TokenSecret};
 use tokio::time::timeout;
 use vault_core::cluster::Cluster;
-use vault_core::command::{Action, Issued, Refusal};
+use vault_core::command::{Action, Issued, ObjectKind, Refusal};
 use vault_core::feature::Level;
-use vault_core::id::NodeId;
+use vault_core::id::{NodeId, TokenId};
 use vault_core::labels::Labels;
 use vault_core::node::{Availability, KeyPin, Node, NodeStatus, Role};
 use vault_core::seal::{Kind, Plaintext, seal};
 use vault_core::time::Timestamp;
+use vault_core::token::{Standing, TokenDigest};
 use vault_core::versioned::Meta;
 
 use super::{CallError, Manager, SEAL_TRIES, ValueError};
@@ -74,6 +75,19 @@ fn certified(role: Role) -> pki::leaf::Role {
     }
 }
 
+/// What a token that somebody showed stands for.
+struct Shown {
+    role: Role,
+    /// One beside the standing ones.
+    further: Option<TokenId>,
+}
+
+/// Whoever shows a token hears no more of it than of one that never was; the log tells why.
+fn worthless(refusal: &Refusal) -> AdmitError {
+    tracing::warn!("somebody who would join is refused: {refusal}");
+    AdmitError::Token
+}
+
 /// Signs a node's certificate.
 pub(super) fn issue(
     cluster: &Cluster,
@@ -111,14 +125,22 @@ impl Manager {
         let public = csr::read(request)?;
         let view = self.settled().await?;
         let cluster = view.state.cluster().ok_or(AdmitError::NoCluster)?;
-        let role = self.role_of_token(cluster, token)?;
+        let Shown { role, further } = self.shown(&view, cluster, token)?;
         if role == Role::Worker {
             // Before anything of it stands in a record that nobody would use.
             return Err(AdmitError::Worker);
         }
         let pin = KeyPin(*public.digest().bytes());
         if let Some(known) = view.state.node_with_key(pin) {
-            return if known.role == role { Ok(known.id) } else { Err(AdmitError::KeyTaken) };
+            let is_same = (known.role, known.token) == (role, further);
+            return if is_same { Ok(known.id) } else { Err(AdmitError::KeyTaken) };
+        }
+        if let Some(token) = further.and_then(|id| view.state.tokens().get(id)) {
+            // The entry's time decides. This spares the log what can be seen already.
+            let standing = token.standing(view.state.clock());
+            if standing != Standing::Good {
+                return Err(worthless(&Refusal::TokenWorthless { id: token.id, standing }));
+            }
         }
         let id = NodeId::from_entropy(entropy::random());
         let issued = self.issue(cluster, id, role, &public)?;
@@ -142,14 +164,33 @@ impl Manager {
             pins: vec![issued.pin],
             certificate: issued.certificate,
             certificate_end_secs: issued.end_secs,
+            token: further,
         };
-        self.act(Action::AdmitNode(Box::new(node))).await?;
-        tracing::info!(node = %id, ?role, "a node joined");
+        let admitted = match self.act(Action::AdmitNode(Box::new(node))).await {
+            Err(CallError::Refused(refusal @ Refusal::TokenWorthless { .. })) => {
+                return Err(worthless(&refusal));
+            }
+            // It was forgotten meanwhile.
+            Err(CallError::Refused(Refusal::NotFound { kind: ObjectKind::Token, .. })) => {
+                return Err(AdmitError::Token);
+            }
+            Err(CallError::Refused(Refusal::KeyTaken)) => return Err(AdmitError::KeyTaken),
+            admitted => admitted?,
+        };
+        // Another call with the same key may have come first: the node is that one then.
+        let id = admitted.objects.first().map_or(id, |id| NodeId::from(*id));
+        tracing::info!(node = %id, ?role, token = further.map(tracing::field::display), "a node joined");
         Ok(id)
     }
 
-    /// Gives a node that proved itself a certificate over a new key, for the role that its record says.
-    pub async fn renew(&self, id: NodeId, request: &[u8]) -> Result<NodeId, AdmitError> {
+    /// Gives a node that proved itself with `proven` a certificate over a new key, for the role that its record
+    /// says. The record allows these two keys from then on.
+    pub async fn renew(
+        &self,
+        id: NodeId,
+        proven: KeyPin,
+        request: &[u8],
+    ) -> Result<NodeId, AdmitError> {
         let public = csr::read(request)?;
         let view = self.read().await?;
         let cluster = view.state.cluster().ok_or(AdmitError::NoCluster)?;
@@ -160,7 +201,7 @@ impl Manager {
             _ => {}
         }
         let issued = self.issue(cluster, id, node.role, &public)?;
-        self.act(Action::RenewNode(id, issued)).await?;
+        self.act(Action::RenewNode(id, issued, Some(proven))).await?;
         Ok(id)
     }
 
@@ -207,20 +248,29 @@ impl Manager {
         }
     }
 
-    /// The role that a token stands for. Both are compared, whichever fits.
-    fn role_of_token(&self, cluster: &Arc<Cluster>, text: &str) -> Result<Role, AdmitError> {
+    /// What a token stands for. All are compared, whichever fits. One that was revoked is none, even for whom it let
+    /// in; of others that ended, whoever asks again may still be told who it is.
+    fn shown(&self, view: &View, cluster: &Arc<Cluster>, text: &str) -> Result<Shown, AdmitError> {
         let token = JoinToken::parse(text.trim()).map_err(|_| AdmitError::Token)?;
         let worker = self.open_own(cluster, Kind::WorkerToken)?;
         let manager = self.open_own(cluster, Kind::ManagerToken)?;
         let is_worker = token.secret.equals(worker.expose());
         let is_manager = token.secret.equals(manager.expose());
+        let digest = TokenDigest(token.secret.digest(cluster.id.as_str()));
+        let further = view.state.tokens().with_digest(&digest);
         if token.root != RootDigest::of(&cluster.root_certificate) {
             return Err(AdmitError::Token);
         }
-        match (is_manager, is_worker) {
-            (true, _) => Ok(Role::Manager),
-            (false, true) => Ok(Role::Worker),
-            (false, false) => Err(AdmitError::Token),
+        let standing = |role| Ok(Shown { role, further: None });
+        match (is_manager, is_worker, further) {
+            (true, ..) => standing(Role::Manager),
+            (false, true, _) => standing(Role::Worker),
+            (false, false, None) => Err(AdmitError::Token),
+            (false, false, Some(token)) if token.revoked_at.is_some() => {
+                let (id, standing) = (token.id, Standing::Revoked);
+                Err(worthless(&Refusal::TokenWorthless { id, standing }))
+            }
+            (false, false, Some(token)) => Ok(Shown { role: token.role, further: Some(token.id) }),
         }
     }
 
@@ -245,6 +295,6 @@ fn token_kind(role: Role) -> Kind {
 }
 
 fn not_found(id: NodeId) -> CallError {
-    let kind = vault_core::command::ObjectKind::Node;
+    let kind = ObjectKind::Node;
     CallError::Refused(Refusal::NotFound { kind, reference: id.to_string() })
 }

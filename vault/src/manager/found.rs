@@ -225,5 +225,6 @@ pub(super) fn own_node(membership: Membership, founding: &Founding, issued: Issu
         pins: vec![issued.pin],
         certificate: issued.certificate,
         certificate_end_secs: issued.end_secs,
+        token: None,
     }
 }

@@ -6,6 +6,7 @@ mod command;
 mod node;
 mod object;
 mod outcome;
+mod token;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use proto::swarmkit::node_spec;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 use vault_core::id::NodeId;
-use vault_core::node::{Availability, Role};
+use vault_core::node::{Availability, KeyPin, Role};
 use vault_core::unlock::UnlockKey;
 use zeroize::Zeroizing;
 
@@ -131,9 +131,11 @@ impl NodeCa for Daemon {
             Ok(node_spec::Availability::Drain) => Availability::Drain,
             Err(_) => return Err(Status::invalid_argument("unknown availability")),
         };
-        let proven = claim.and_then(|claim| NodeId::parse(&claim.node).ok());
+        let proven = claim.and_then(|claim| Some((NodeId::parse(&claim.node).ok()?, claim.key)));
         let issued = match proven {
-            Some(id) if asked.token.is_empty() => manager.renew(id, &asked.csr).await,
+            Some((id, key)) if asked.token.is_empty() => {
+                manager.renew(id, KeyPin(*key.bytes()), &asked.csr).await
+            }
             _ => manager.admit(&asked.csr, &asked.token, availability).await,
         };
         let id = issued.map_err(|error| of_admit(&error))?;

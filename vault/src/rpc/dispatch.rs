@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use proto::v1::{
     audit_server, backup_server, configs_server, events_server, nodes_server, secrets_server,
-    services_server, swarm_server,
+    services_server, swarm_server, tokens_server,
 };
 use tonic::Status;
 use tonic::body::Body;
@@ -45,6 +45,7 @@ impl Service<Request<Body>> for Dispatch {
             services_server::SERVICE_NAME => answer!(services_server::ServicesServer),
             nodes_server::SERVICE_NAME => answer!(nodes_server::NodesServer),
             swarm_server::SERVICE_NAME => answer!(swarm_server::SwarmServer),
+            tokens_server::SERVICE_NAME => answer!(tokens_server::TokensServer),
             events_server::SERVICE_NAME => answer!(events_server::EventsServer),
             backup_server::SERVICE_NAME => answer!(backup_server::BackupServer),
             audit_server::SERVICE_NAME => answer!(audit_server::AuditServer),

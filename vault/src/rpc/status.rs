@@ -23,6 +23,8 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Status {
         | Refusal::NodeIsManager { .. }
         | Refusal::NodeIsNotDown { .. }
         | Refusal::RoleChanged { .. }
+        | Refusal::KeyEnded { .. }
+        | Refusal::TokenWorthless { .. }
         | Refusal::NoCluster
         | Refusal::NoPrevious { .. }
         | Refusal::VersionNeeded { .. }
@@ -33,9 +35,10 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Status {
         // Swarm's code for a stale index is "unknown".
         Refusal::OutOfSequence => Code::Unknown,
         Refusal::OldKey | Refusal::NumberTaken | Refusal::TokenChanges => Code::Unavailable,
-        Refusal::NodesTooMany { .. } => Code::ResourceExhausted,
+        Refusal::NodesTooMany { .. } | Refusal::TokensTooMany { .. } => Code::ResourceExhausted,
         Refusal::Ambiguous { .. }
         | Refusal::NoLabel { .. }
+        | Refusal::KeyTaken
         | Refusal::InUse { .. }
         | Refusal::NamedTwice { .. }
         | Refusal::GrantedSecretsMissing { .. } => Code::InvalidArgument,

@@ -135,6 +135,7 @@ fn cluster() -> Action {
         pins: Vec::new(),
         certificate: String::new(),
         certificate_end_secs: 0,
+        token: None,
     };
     Action::CreateCluster(Box::new(CreateCluster { cluster, node }))
 }

@@ -91,6 +91,7 @@ fn an_action_names_what_it_acts_on_for_the_audit() {
         (Action::RemoveService(id(1).into()), &[1]),
         (Action::UpdateNode(node_updated), &[1]),
         (Action::RemoveNode(node, true), &[1]),
+        (Action::RevokeToken(TokenId::from(id(1))), &[1]),
         (Action::StandAlone(node), &[1]),
         (Action::ReportNodes(vec![(node, NodeStatus::Ready)]), &[]),
         (Action::WantEpochAfter(Epoch(1)), &[]),

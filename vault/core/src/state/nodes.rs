@@ -28,10 +28,20 @@ pub enum PlaceProof {
 const PINS_MAX: usize = 2;
 
 impl State {
-    /// The same node again, with the same key: it did not get the answer.
+    /// With a key and a token that are known, it is the same node again, which did not get the answer, or which asked
+    /// twice at one time: it has the ID that it has, and no use is counted.
     pub(super) fn admit_node(&mut self, stamp: &mut Stamp, node: Node) -> Result<Outcome, Refusal> {
         let id = node.id;
-        if self.nodes.contains_key(&id) || self.removed.contains_key(&id) {
+        if let Some(known) = node.pins.iter().find_map(|pin| self.nodes.with_key(*pin)) {
+            let is_same = (known.role, known.token) == (node.role, node.token);
+            let known = known.id.object();
+            return if is_same {
+                Ok(Outcome::Created(vec![known]))
+            } else {
+                Err(Refusal::KeyTaken)
+            };
+        }
+        if self.nodes.contains(&id) || self.removed.contains_key(&id) {
             return Err(Refusal::NameTaken { kind: ObjectKind::Node, name: id.to_string() });
         }
         if self.nodes.len() >= NODES_MAX {
@@ -41,9 +51,12 @@ impl State {
             // Who went could come back by the token that it knew.
             return Err(Refusal::TokenChanges);
         }
+        if let Some(token) = node.token {
+            self.tokens.spend(token, node.role, stamp.at)?;
+        }
         let joined = Node { meta: stamp.meta(), raft_id: raft_id(stamp, node.role), ..node };
         stamp.event(ObjectKind::Node, EventAction::Create, id.object(), joined.hostname.as_str());
-        self.nodes.insert(id, Arc::new(joined));
+        self.nodes.insert(joined);
         self.workload_index = stamp.index;
         Ok(Outcome::Created(vec![id.object()]))
     }
@@ -53,12 +66,22 @@ impl State {
         stamp: &mut Stamp,
         id: NodeId,
         issued: Issued,
+        proven: Option<KeyPin>,
     ) -> Result<Outcome, Refusal> {
         let node = self.node_or_refuse(id)?;
         if node.role != issued.role {
             return Err(Refusal::RoleChanged { id });
         }
-        let mut pins = node.pins.clone();
+        if self.nodes.with_key(issued.pin).is_some_and(|other| other.id != id) {
+            return Err(Refusal::KeyTaken);
+        }
+        let mut pins = match proven {
+            Some(proven) if !node.is_proven_by(proven) => return Err(Refusal::KeyEnded { id }),
+            // Whatever was issued before this and never used ends here, and not the key in use.
+            Some(proven) => vec![proven],
+            // Entries of before that was told.
+            None => node.pins.clone(),
+        };
         pins.retain(|pin| *pin != issued.pin);
         pins.push(issued.pin);
         let surplus = pins.len().saturating_sub(PINS_MAX);
@@ -109,6 +132,7 @@ impl State {
         let status = if is_demoted { NodeStatus::Down } else { node.status };
         if is_demoted {
             self.duties.after_loss(stamp.index);
+            self.tokens.revoke_known(stamp.at, Some(Role::Manager));
         }
         self.change_node(stamp, Node { role, availability, labels, status, raft_id, ..node });
         self.workload_index = stamp.index;
@@ -158,6 +182,7 @@ impl State {
             self.change_node(stamp, fenced);
         }
         self.duties.after_loss(stamp.index);
+        self.tokens.revoke_known(stamp.at, Some(Role::Manager));
         self.workload_index = stamp.index;
         Outcome::Done
     }
@@ -179,7 +204,7 @@ impl State {
                 id.object(),
                 changed.hostname.as_str(),
             );
-            self.nodes.insert(id, Arc::new(changed));
+            self.nodes.insert(changed);
             self.workload_index = stamp.index;
         }
         Outcome::Done
@@ -210,7 +235,7 @@ impl State {
 
     /// The node whose latest key this is.
     pub fn node_with_key(&self, pin: KeyPin) -> Option<&Arc<Node>> {
-        self.nodes.values().find(|node| node.is_proven_by(pin))
+        self.nodes.with_key(pin)
     }
 
     /// All managers, by their records.
@@ -275,7 +300,7 @@ impl State {
             node.id.object(),
             node.hostname.as_str(),
         );
-        self.nodes.insert(node.id, Arc::new(node));
+        self.nodes.insert(node);
     }
 }
 

@@ -13,6 +13,7 @@ use crate::seal::{Epoch, KeyDigest};
 use crate::service::Service;
 use crate::task::Task;
 use crate::time::Timestamp;
+use crate::token::Token;
 use crate::versioned::{Class, Versioned};
 
 /// The parts of a state, as a snapshot brings them back one by one.
@@ -56,7 +57,12 @@ impl Restoring {
 
     /// One node.
     pub fn node(&mut self, node: Node) {
-        self.0.nodes.insert(node.id, Arc::new(node));
+        self.0.nodes.insert(node);
+    }
+
+    /// One join token beside the standing ones.
+    pub fn token(&mut self, token: Token) {
+        self.0.tokens.insert(token);
     }
 
     /// One secret or config.

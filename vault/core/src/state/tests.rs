@@ -19,6 +19,7 @@ use crate::versioned::{VersionLabel, VersionLimit};
 
 mod held;
 mod nodes;
+mod tokens;
 
 pub(crate) fn entropy(n: u8) -> [u8; ENTROPY_BYTES] {
     [n; ENTROPY_BYTES]
@@ -84,6 +85,7 @@ pub(crate) fn create_cluster() -> Action {
         pins: vec![KeyPin([1; 32])],
         certificate: "pem".into(),
         certificate_end_secs: 2_000_000_000,
+        token: None,
     };
     Action::CreateCluster(Box::new(CreateCluster { cluster, node }))
 }

@@ -6,7 +6,7 @@ use vault_core::command::{
     Resealed, SealedAt, TaskChange, TaskReport, UpdateObject, UseEpoch,
 };
 use vault_core::feature::{Level, needed_to_apply};
-use vault_core::id::{NodeId, ObjectId, ServiceId, TaskId};
+use vault_core::id::{NodeId, ObjectId, ServiceId, TaskId, TokenId};
 use vault_core::labels::Labels;
 use vault_core::name::SecretName;
 use vault_core::request::RequestId;
@@ -15,13 +15,12 @@ use vault_core::task::TaskState;
 use vault_core::time::Timestamp;
 use vault_core::versioned::{Class, VersionLabel, VersionLimit, VersionRef};
 
-use super::backup;
 use super::node::{self, needed_node, node_from, node_to, role_from};
 use super::object::{
     class_from, class_to, cluster_from, cluster_to, held_from, held_to, sealed_from, sealed_to,
     spec_from, spec_to, status_from, status_to,
 };
-use super::{CodecError, digest_from, digest_to, level_from, level_to, needed};
+use super::{CodecError, backup, digest_from, digest_to, level_from, level_to, needed, token};
 
 pub(in crate::raft) fn to_stored(command: &Command) -> stored::Command {
     stored::Command {
@@ -60,12 +59,7 @@ fn action_to(action: &Action) -> Stored {
             class: class_to(*class),
             ids: ids.iter().map(ObjectId::to_string).collect(),
         }),
-        Action::DestroyVersion(class, one) => Stored::DestroyVersion(stored::DestroyVersion {
-            class: class_to(*class),
-            id: one.id.to_string(),
-            number: one.number,
-            force: one.is_forced,
-        }),
+        Action::DestroyVersion(class, one) => Stored::DestroyVersion(destroy_to(*class, one)),
         Action::Update(class, update) => Stored::Update(stored::Update {
             class: class_to(*class),
             id: update.id.to_string(),
@@ -96,17 +90,27 @@ fn action_to(action: &Action) -> Stored {
         }
         Action::RaiseLevel(raise) => Stored::RaiseLevel(raise_to(raise)),
         Action::AdmitNode(node) => Stored::AdmitNode(node_to(node)),
-        Action::RenewNode(id, issued) => Stored::RenewNode(node::renewal_to(*id, issued)),
+        Action::RenewNode(id, issued, proven) => {
+            Stored::RenewNode(node::renewal_to(*id, issued, *proven))
+        }
         Action::PlaceManager(id, place) => Stored::PlaceManager(node::place_to(*id, place)),
         Action::UpdateNode(update) => Stored::UpdateNode(node::update_to(update)),
         Action::RemoveNode(id, force) => Stored::RemoveNode(node::removal_to(*id, *force)),
         Action::StandAlone(id) => Stored::StandAlone(id.to_string()),
         Action::ReportNodes(reports) => Stored::ReportNodes(node::reports_to(reports)),
         Action::RotateToken(role, sealed) => Stored::RotateToken(node::token_to(*role, sealed)),
+        Action::CreateToken(new) => Stored::CreateToken(token::new_to(new)),
+        Action::RevokeToken(id) => Stored::RevokeToken(id.to_string()),
         Action::SetAutolock(key) => Stored::SetAutolock(autolock_to(key.as_ref())),
         Action::RotateUnlockKey(key) => Stored::RotateUnlockKey(sealed_to(key)),
         Action::Backup(step) => backup::step_to(step),
     }
+}
+
+fn destroy_to(class: Class, one: &DestroyVersion) -> stored::DestroyVersion {
+    let DestroyVersion { id, number, is_forced } = one;
+    let (class, id) = (class_to(class), id.to_string());
+    stored::DestroyVersion { class, id, number: *number, force: *is_forced }
 }
 
 fn activate_to(class: Class, targets: &[(ObjectId, VersionRef)]) -> stored::Activate {
@@ -217,10 +221,7 @@ fn action_from(action: Stored, known: Level) -> Result<Action, CodecError> {
             Action::RaiseLevel(RaiseLevel { level, version: raise.version })
         }
         Stored::AdmitNode(node) => Action::AdmitNode(Box::new(node_from(node)?)),
-        Stored::RenewNode(renewal) => {
-            let (id, issued) = node::renewal_from(renewal)?;
-            Action::RenewNode(id, issued)
-        }
+        Stored::RenewNode(renewal) => node::renewal_from(renewal)?,
         Stored::PlaceManager(place) => {
             let (id, place) = node::place_from(place)?;
             Action::PlaceManager(id, place)
@@ -232,6 +233,8 @@ fn action_from(action: Stored, known: Level) -> Result<Action, CodecError> {
         Stored::RotateToken(rotate) => {
             Action::RotateToken(role_from(rotate.role)?, sealed_from(rotate.sealed)?)
         }
+        Stored::CreateToken(new) => Action::CreateToken(token::new_from(new)?),
+        Stored::RevokeToken(id) => Action::RevokeToken(TokenId::parse(&id)?),
         Stored::SetAutolock(set) => Action::SetAutolock(autolock_from(set)?),
         Stored::RotateUnlockKey(key) => Action::RotateUnlockKey(sealed_from(Some(key))?),
         Stored::SetBackups(set) => Action::Backup(backup::set_from(set)?),

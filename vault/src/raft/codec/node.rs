@@ -1,9 +1,9 @@
 //! Nodes, and what happens to them.
 
 use proto::stored;
-use vault_core::command::{Issued, ManagerPlace, NodeUpdate};
+use vault_core::command::{Action, Issued, ManagerPlace, NodeUpdate};
 use vault_core::feature::Level;
-use vault_core::id::NodeId;
+use vault_core::id::{NodeId, TokenId};
 use vault_core::labels::Labels;
 use vault_core::node::{Availability, KEY_DIGEST_BYTES, KeyPin, Node, NodeStatus, Role};
 use vault_core::seal::Sealed;
@@ -87,11 +87,13 @@ pub(super) fn node_to(node: &Node) -> stored::Node {
         certificate: node.certificate.clone(),
         certificate_end_secs: node.certificate_end_secs,
         level: level_to(node.level),
+        token: node.token.map_or_else(String::new, |token| token.to_string()),
     }
 }
 
 pub(super) fn node_from(node: stored::Node) -> Result<Node, CodecError> {
     let pins = node.pins.iter().map(|pin| pin_from(pin));
+    let token = (!node.token.is_empty()).then(|| TokenId::parse(&node.token)).transpose()?;
     Ok(Node {
         id: NodeId::parse(&node.id)?,
         meta: meta_from(node.meta)?,
@@ -107,27 +109,30 @@ pub(super) fn node_from(node: stored::Node) -> Result<Node, CodecError> {
         certificate: node.certificate,
         certificate_end_secs: node.certificate_end_secs,
         level: advertised(node.level),
+        token,
     })
 }
 
-pub(super) fn renewal_to(id: NodeId, issued: &Issued) -> stored::RenewNode {
+pub(super) fn renewal_to(id: NodeId, issued: &Issued, proven: Option<KeyPin>) -> stored::RenewNode {
     stored::RenewNode {
         id: id.to_string(),
         pin: issued.pin.0.to_vec(),
         certificate: issued.certificate.clone(),
         end_secs: issued.end_secs,
         role: role_to(issued.role),
+        proven: proven.map_or_else(Vec::new, |KeyPin(pin)| pin.to_vec()),
     }
 }
 
-pub(super) fn renewal_from(renewal: stored::RenewNode) -> Result<(NodeId, Issued), CodecError> {
+pub(super) fn renewal_from(renewal: stored::RenewNode) -> Result<Action, CodecError> {
     let issued = Issued {
         pin: pin_from(&renewal.pin)?,
         certificate: renewal.certificate,
         end_secs: renewal.end_secs,
         role: role_from(renewal.role)?,
     };
-    Ok((NodeId::parse(&renewal.id)?, issued))
+    let proven = (!renewal.proven.is_empty()).then(|| pin_from(&renewal.proven)).transpose()?;
+    Ok(Action::RenewNode(NodeId::parse(&renewal.id)?, issued, proven))
 }
 
 pub(super) fn place_to(id: NodeId, place: &ManagerPlace) -> stored::PlaceManager {

@@ -24,7 +24,7 @@ use vault_core::versioned::{
 use super::command::state_from;
 use super::node::{node_from, node_to};
 use super::outcome::{outcome_from, outcome_to};
-use super::{CodecError, backup, digest_from, digest_to, level_from, level_to, needed};
+use super::{CodecError, backup, digest_from, digest_to, level_from, level_to, needed, token};
 
 /// The objects of a state, as records of a snapshot.
 pub(in crate::raft) fn records_of(state: &State) -> impl Iterator<Item = Record> {
@@ -33,6 +33,7 @@ pub(in crate::raft) fn records_of(state: &State) -> impl Iterator<Item = Record>
     let removed = state.removed_nodes().map(|(id, end_secs)| {
         Record::RemovedNode(stored::RemovedNode { id: id.to_string(), end_secs })
     });
+    let tokens = state.tokens().iter().map(|token| Record::Token(token::token_to(token)));
     let of = |class| {
         let objects = state.of_class(class).iter();
         objects.map(move |object| Record::Value(versioned_to(class, object)))
@@ -43,7 +44,8 @@ pub(in crate::raft) fn records_of(state: &State) -> impl Iterator<Item = Record>
     let requests = state.requests().iter().map(|(RequestId(id), outcome)| {
         Record::Request(stored::Request { id: id.to_vec(), outcome: Some(outcome_to(outcome)) })
     });
-    let all = cluster.into_iter().chain(nodes).chain(removed).chain(values).chain(services);
+    let all =
+        cluster.into_iter().chain(nodes).chain(removed).chain(tokens).chain(values).chain(services);
     all.chain(tasks).chain(requests)
 }
 
@@ -93,6 +95,7 @@ pub(in crate::raft) fn restore(record: Record, state: &mut Restoring) -> Result<
         Record::RemovedNode(node) => {
             state.removed_node(NodeId::parse(&node.id)?, node.end_secs);
         }
+        Record::Token(token) => state.token(token::token_from(token)?),
         Record::Value(value) => {
             let class = class_from(value.class)?;
             state.versioned(class, versioned_from(value)?);

@@ -2,11 +2,11 @@
 
 use proto::stored::{self, outcome::Outcome as Stored, refusal::Refusal as StoredRefusal};
 use vault_core::command::{HolderName, ObjectKind, Outcome, Refusal};
-use vault_core::id::{NodeId, ObjectId};
+use vault_core::id::{NodeId, ObjectId, TokenId};
 use vault_core::name::SecretName;
 use vault_core::versioned::VersionRef;
 
-use super::{CodecError, needed};
+use super::{CodecError, needed, token};
 
 pub(in crate::raft) fn outcome_to(outcome: &Outcome) -> stored::Outcome {
     let outcome = match outcome {
@@ -46,12 +46,13 @@ pub(in crate::raft) fn outcome_from(
 }
 
 /// Kinds of objects, with their numbers on disk.
-const KINDS: [(ObjectKind, u32); 5] = [
+const KINDS: [(ObjectKind, u32); 6] = [
     (ObjectKind::Secret, 0),
     (ObjectKind::Service, 1),
     (ObjectKind::Config, 2),
     (ObjectKind::Node, 3),
     (ObjectKind::Cluster, 4),
+    (ObjectKind::Token, 5),
 ];
 
 fn kind_to(kind: ObjectKind) -> u32 {
@@ -139,12 +140,35 @@ fn refusal_to(refusal: &Refusal) -> stored::Refusal {
         Refusal::QuorumLoss => StoredRefusal::QuorumLoss(stored::Blank {}),
         Refusal::NoLabel { key } => StoredRefusal::NoLabel(key.clone()),
         Refusal::RoleChanged { id } => StoredRefusal::RoleChanged(id.to_string()),
+        Refusal::KeyTaken => StoredRefusal::KeyTaken(stored::Blank {}),
+        Refusal::TokenWorthless { id, standing } => {
+            let (id, standing) = (id.to_string(), token::standing_to(*standing));
+            StoredRefusal::TokenWorthless(stored::TokenRefusal { id, standing })
+        }
+        Refusal::TokensTooMany { max } => {
+            StoredRefusal::TokensTooMany(u64::try_from(*max).expect("sizes fit in 64 bits"))
+        }
+        Refusal::KeyEnded { id } => StoredRefusal::KeyEnded(id.to_string()),
     };
     stored::Refusal { refusal: Some(refusal) }
 }
 
 fn size_from(field: &'static str, stored: u64) -> Result<usize, CodecError> {
     usize::try_from(stored).map_err(|_| CodecError::Range { field })
+}
+
+fn held_from(held: stored::HeldRefusal) -> Result<Refusal, CodecError> {
+    let holder = |one: stored::HolderName| {
+        let stored::HolderName { service, tasks } = one;
+        HolderName { service, tasks }
+    };
+    Ok(Refusal::VersionHeld {
+        kind: kind_from(held.kind)?,
+        name: SecretName::parse(&held.name)?,
+        number: held.number,
+        holders: held.holders.into_iter().map(holder).collect(),
+        others: held.others,
+    })
 }
 
 fn refusal_from(refusal: stored::Refusal) -> Result<Refusal, CodecError> {
@@ -189,19 +213,7 @@ fn refusal_from(refusal: stored::Refusal) -> Result<Refusal, CodecError> {
             number: one.version.parse().map_err(|_| CodecError::Range { field: "version" })?,
             why: one.why,
         },
-        StoredRefusal::VersionHeld(held) => {
-            let holder = |one: stored::HolderName| {
-                let stored::HolderName { service, tasks } = one;
-                HolderName { service, tasks }
-            };
-            Refusal::VersionHeld {
-                kind: kind_from(held.kind)?,
-                name: name(&held.name)?,
-                number: held.number,
-                holders: held.holders.into_iter().map(holder).collect(),
-                others: held.others,
-            }
-        }
+        StoredRefusal::VersionHeld(held) => held_from(held)?,
         StoredRefusal::LabelsTooMany(one) => {
             Refusal::LabelsTooMany { kind: kind_from(one.kind)?, name: name(&one.name)? }
         }
@@ -215,5 +227,14 @@ fn refusal_from(refusal: stored::Refusal) -> Result<Refusal, CodecError> {
         StoredRefusal::QuorumLoss(_) => Refusal::QuorumLoss,
         StoredRefusal::NoLabel(key) => Refusal::NoLabel { key },
         StoredRefusal::RoleChanged(id) => Refusal::RoleChanged { id: NodeId::parse(&id)? },
+        StoredRefusal::KeyTaken(_) => Refusal::KeyTaken,
+        StoredRefusal::TokenWorthless(one) => Refusal::TokenWorthless {
+            id: TokenId::parse(&one.id)?,
+            standing: token::standing_from(one.standing)?,
+        },
+        StoredRefusal::TokensTooMany(max) => {
+            Refusal::TokensTooMany { max: size_from("tokens", max)? }
+        }
+        StoredRefusal::KeyEnded(id) => Refusal::KeyEnded { id: NodeId::parse(&id)? },
     })
 }

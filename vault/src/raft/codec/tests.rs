@@ -11,7 +11,7 @@ use vault_core::command::{
 };
 use vault_core::duty::Duties;
 use vault_core::feature::Level;
-use vault_core::id::{ClusterId, NodeId, ObjectId, ServiceId, TaskId};
+use vault_core::id::{ClusterId, NodeId, ObjectId, ServiceId, TaskId, TokenId};
 use vault_core::labels::Labels;
 use vault_core::name::{SecretName, ServiceName, Target};
 use vault_core::node::{Availability, KeyPin, Node, NodeStatus, Role};
@@ -21,6 +21,7 @@ use vault_core::service::{Grant, ServiceSpec};
 use vault_core::state::{Restoring, State};
 use vault_core::task::{Held, Task, TaskState, TaskStatus};
 use vault_core::time::Timestamp;
+use vault_core::token::{NewToken, Standing, TokenDigest};
 use vault_core::versioned::{Class, Meta, VersionLabel, VersionLimit, VersionRef};
 
 use super::*;
@@ -74,6 +75,7 @@ pub(in crate::raft) fn create_cluster() -> CreateCluster {
             pins: Vec::new(),
             certificate: String::new(),
             certificate_end_secs: 0,
+            token: None,
         },
     }
 }
@@ -193,7 +195,11 @@ fn node_actions() -> Vec<(&'static str, Action)> {
         ("use-key", Action::UseEpoch(use_key())),
         ("drop-epochs-before", Action::DropEpochsBefore(Epoch(2))),
         ("admit-node", Action::AdmitNode(Box::new(whole_node()))),
-        ("renew-node", Action::RenewNode(node, issued())),
+        ("renew-node", Action::RenewNode(node, issued(), None)),
+        ("renew-node-proven", Action::RenewNode(node, issued(), Some(KeyPin([5; 32])))),
+        ("admit-node-token", Action::AdmitNode(Box::new(node_by_token()))),
+        ("create-token", Action::CreateToken(new_token())),
+        ("revoke-token", Action::RevokeToken(token_id())),
         ("place-manager", Action::PlaceManager(node, place())),
         ("update-node", Action::UpdateNode(node_update())),
         ("remove-node", Action::RemoveNode(node, true)),
@@ -235,6 +241,19 @@ fn whole_node() -> Node {
         level: Level(1),
         ..create_cluster().node
     }
+}
+
+fn token_id() -> TokenId {
+    TokenId::from_entropy([9; 17])
+}
+
+fn node_by_token() -> Node {
+    Node { token: Some(token_id()), ..whole_node() }
+}
+
+fn new_token() -> NewToken {
+    let (id, digest) = (token_id(), TokenDigest([3; 32]));
+    NewToken { id, role: Role::Manager, digest, ttl_secs: Some(3_600), uses_max: Some(2) }
 }
 
 fn issued() -> Issued {
@@ -501,6 +520,11 @@ fn every_outcome_reads_as_it_was_written() {
         Refusal::NodeIsNotDown { id: NodeId::from_entropy([2; 17]) },
         Refusal::NodesTooMany { max: 3 },
         Refusal::RoleChanged { id: NodeId::from_entropy([2; 17]) },
+        Refusal::KeyEnded { id: NodeId::from_entropy([2; 17]) },
+        Refusal::KeyTaken,
+        Refusal::TokenWorthless { id: token_id(), standing: Standing::UsedUp },
+        Refusal::TokensTooMany { max: 3 },
+        Refusal::NotFound { kind: ObjectKind::Token, reference: "r".into() },
         Refusal::GrantedSecretsMissing { names: vec!["n".into()] },
     ];
     let made = Outcome::Created(vec![ObjectId::from_entropy([4; 17])]);

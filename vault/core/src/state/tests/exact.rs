@@ -155,7 +155,7 @@ fn a_state_tells_which_entry_changed_what_last() {
 fn a_task_goes_where_fewest_run_whatever_has_ended_there() {
     let (mut state, idle) = (with_task(), NodeId::from_entropy(entropy(3)));
     let other = Node { id: idle, ..Node::clone(state.node(node()).unwrap()) };
-    state.nodes.insert(idle, Arc::new(other));
+    state.nodes.insert(other);
     for (n, index) in [(2, 10), (3, 20), (4, 30)] {
         state.run(index, at(40, Action::ChangeTasks(vec![create_task(n, 2, idle)])));
         let failed = TaskState::Failed;

@@ -66,7 +66,10 @@ fn a_node_is_admitted_once() {
     let mut state = cluster();
     state.run(7, at(20, admit(3, Role::Manager)));
     let again = state.run(8, at(20, admit(3, Role::Manager)));
-    assert!(matches!(again, Outcome::Refused(Refusal::NameTaken { .. })), "{again:?}");
+    assert_eq!(again, Outcome::Created(vec![node_id(3).object()]), "with its key it is the same");
+    let other = Node { pins: vec![KeyPin([9; 32])], ..node(3, Role::Manager) };
+    let taken = state.run(9, at(20, Action::AdmitNode(Box::new(other))));
+    assert!(matches!(taken, Outcome::Refused(Refusal::NameTaken { .. })), "{taken:?}");
     assert_eq!(state.node(node_id(3)).unwrap().raft_id, Some(7));
 }
 
@@ -128,7 +131,7 @@ fn the_record_allows_the_key_last_seen_and_the_one_issued_after_it() {
     let renew = |n, role| {
         let certificate = format!("pem {n}");
         let issued = Issued { pin: KeyPin([n; 32]), certificate, end_secs: 9, role };
-        Action::RenewNode(node_id(3), issued)
+        Action::RenewNode(node_id(3), issued, None)
     };
     for n in [10, 11] {
         assert_eq!(state.run(8, at(20, renew(n, Role::Worker))), Outcome::Done);
@@ -140,6 +143,34 @@ fn the_record_allows_the_key_last_seen_and_the_one_issued_after_it() {
     assert_eq!(state.node_with_key(KeyPin([10; 32])).unwrap().id, node_id(3));
     let refused = state.run(9, at(20, renew(12, Role::Manager)));
     assert_eq!(refused, Outcome::Refused(Refusal::RoleChanged { id: node_id(3) }));
+}
+
+/// A crash between the commit of a renewal and the file on disk leaves a node with the key that it had.
+#[test]
+fn the_key_that_a_node_proves_itself_with_outlives_renewals_that_it_never_took_up() {
+    let mut state = cluster();
+    state.run(7, at(20, admit(3, Role::Worker)));
+    let pins = |state: &State| state.node(node_id(3)).unwrap().pins.clone();
+    let renew = |proven: u8, n: u8| {
+        let (pin, certificate) = (KeyPin([n; 32]), "pem".to_owned());
+        let issued = Issued { pin, certificate, end_secs: 9, role: Role::Worker };
+        Action::RenewNode(node_id(3), issued, Some(KeyPin([proven; 32])))
+    };
+    for n in [10, 11, 12] {
+        assert_eq!(state.run(8, at(20, renew(3, n))), Outcome::Done);
+        assert_eq!(pins(&state), [KeyPin([3; 32]), KeyPin([n; 32])]);
+    }
+    let ended = Outcome::Refused(Refusal::KeyEnded { id: node_id(3) });
+    assert_eq!(state.run(9, at(20, renew(11, 13))), ended, "nobody took that one up");
+    assert_eq!(state.run(9, at(20, renew(12, 14))), Outcome::Done);
+    assert_eq!(
+        pins(&state),
+        [KeyPin([12; 32]), KeyPin([14; 32])],
+        "its first use ends the old one"
+    );
+    assert_eq!(state.run(9, at(20, renew(3, 15))), ended);
+    assert_eq!(state.run(9, at(20, renew(14, 14))), Outcome::Done);
+    assert_eq!(pins(&state), [KeyPin([14; 32])], "the same key again");
 }
 
 #[test]
@@ -212,7 +243,7 @@ fn a_cluster_has_as_many_nodes_as_it_may_have_and_no_more() {
     let mut parts = Restoring::default();
     parts.cluster(Cluster::clone(cluster().cluster().unwrap()));
     for n in 1..u32::try_from(NODES_MAX).unwrap() {
-        parts.node(Node { id: numbered(n), ..node(3, Role::Worker) });
+        parts.node(Node { id: numbered(n), pins: Vec::new(), ..node(3, Role::Worker) });
     }
     let mut state = parts.finish();
     assert!(matches!(state.run(10, at(20, admit(3, Role::Worker))), Outcome::Created(_)));
