@@ -109,11 +109,11 @@ impl Claim {
 }
 
 /// Judges the certificates that a peer showed, its own first, in DER: is one of the roots behind it, at that
-/// moment? The peer still has to prove the key, and its record still has to know it.
+/// moment, directly or by cross certificates among the others? The peer still has to prove the key, and its record
+/// still has to know it.
 pub fn judge(chain: &[&[u8]], roots_pem: &str, now_secs: u64) -> Result<Claim, IdentityError> {
-    // Only the first counts today. The others will, once roots sign each other.
-    let leaf = match chain {
-        [leaf, others @ ..] if others.len() < CHAIN_MAX => leaf,
+    let (leaf, others) = match chain {
+        [leaf, others @ ..] if others.len() < CHAIN_MAX => (leaf, others),
         _ => return Err(IdentityError::Chain { count: chain.len() }),
     };
     let leaf = Certificate::read(leaf).map_err(IdentityError::Certificate)?;
@@ -125,16 +125,39 @@ pub fn judge(chain: &[&[u8]], roots_pem: &str, now_secs: u64) -> Result<Claim, I
         roots.iter().map(|der| Certificate::read_authority(der)).collect();
     let roots = roots.map_err(IdentityError::Root)?;
 
-    let root = issuer_of(&leaf, &roots)?;
-    root.holds_at(now_secs).map_err(|out| match out {
-        OutOfTime::Early { secs } => IdentityError::RootNotYetValid { secs },
-        OutOfTime::Late { secs } => IdentityError::RootExpired { secs },
-    })?;
+    // What cannot sign others is no link, whatever it is there for.
+    let others = others.iter().filter_map(|der| Certificate::read_authority(der).ok());
+    let others: Vec<_> = others.filter(|other| other.holds_at(now_secs).is_ok()).collect();
+    anchor(&leaf, &others.iter().collect::<Vec<_>>(), &roots, now_secs)?;
     leaf.holds_at(now_secs).map_err(|out| match out {
         OutOfTime::Early { secs } => IdentityError::NotYetValid { secs },
         OutOfTime::Late { secs } => IdentityError::Expired { secs },
     })?;
     Claim::said_by(&leaf)
+}
+
+/// Finds a root behind a certificate. Each other one is a link once at most, so that the search ends: there are fewer
+/// than `CHAIN_MAX` of them.
+fn anchor(
+    certificate: &Certificate<'_>,
+    others: &[&Certificate<'_>],
+    roots: &[Certificate<'_>],
+    now_secs: u64,
+) -> Result<(), IdentityError> {
+    let direct = issuer_of(certificate, roots).and_then(|root| {
+        root.holds_at(now_secs).map_err(|out| match out {
+            OutOfTime::Early { secs } => IdentityError::RootNotYetValid { secs },
+            OutOfTime::Late { secs } => IdentityError::RootExpired { secs },
+        })
+    });
+    let Err(refused) = direct else { return Ok(()) };
+    let by_link = others.iter().enumerate().any(|(at, link)| {
+        let is_issuer = certificate.names_issuer(link) && certificate.is_signed_by(link);
+        let left = others.iter().enumerate().filter(|(other, _)| *other != at);
+        let left: Vec<_> = left.map(|(_, other)| *other).collect();
+        is_issuer && anchor(link, &left, roots, now_secs).is_ok()
+    });
+    if by_link { Ok(()) } else { Err(refused) }
 }
 
 /// The root that signed it. Several may have the name that it gives.

@@ -14,6 +14,7 @@
 
 pub mod base36;
 mod certificate;
+pub mod cross;
 pub mod csr;
 pub mod identity;
 pub mod key;
@@ -23,6 +24,7 @@ mod profile;
 pub mod public;
 pub mod renewal;
 pub mod root;
+pub mod rotation;
 pub mod token;
 
 #[cfg(test)]

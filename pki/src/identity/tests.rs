@@ -1,6 +1,7 @@
 //! Judging: what makes a certificate unbelievable, one change at a time.
 
 use super::*;
+use crate::cross;
 use crate::leaf::{self, LeafPlan};
 use crate::public::PublicKeyError;
 use crate::tests::fixture::{self, CLUSTER, DAY, HOUR, NODE, NOW, ROOT_END, Root, new_key, plan};
@@ -416,6 +417,75 @@ fn roots_have_to_be_authorities() {
     assert_eq!(judge(&[&leaf], &root.pem.repeat(4), NOW), count);
     assert!(judge(&[&leaf], &root.pem.repeat(3), NOW).is_ok(), "three roots");
     assert_eq!(judge(&[&leaf], "", NOW), Err(IdentityError::RootPem(PemError::Empty)));
+}
+
+/// Each of its roots was signed by the one before.
+#[test]
+fn case_c54_a_node_that_slept_through_rotations_believes_by_cross_certificates() {
+    let roots: [Root; 3] = [1, 2, 3].map(|generation| Root::of(generation, NOW));
+    let [first, second, third] = &roots;
+    let leaf = third.leaf(&plan(Role::Manager), &new_key().public_key());
+    let (by_second, by_first) = (third.crossed_by(second, NOW), second.crossed_by(first, NOW));
+    let judged = |chain: &[&[u8]], root: &Root| judge(chain, &root.pem, NOW).map(|_| ());
+    let both: [&[u8]; 3] = [&leaf, &by_second, &by_first];
+    for (name, chain, root, expected) in [
+        ("its own root", &[leaf.as_slice()][..], third, Ok(())),
+        ("one link", &both[..2], second, Ok(())),
+        ("two links", &both, first, Ok(())),
+        ("in any order", &[&leaf, &by_first, &by_second], first, Ok(())),
+        ("with one too many", &[&leaf, &leaf, &by_second, &by_first], first, Ok(())),
+        ("a link is missing", &both[..2], first, Err(IdentityError::UnknownIssuer)),
+        ("no link", &both[..1], second, Err(IdentityError::UnknownIssuer)),
+    ] {
+        assert_eq!(judged(chain, root), expected, "{name}");
+    }
+    // Roots that vouch for each other lead nowhere by themselves.
+    let round =
+        [&leaf[..], &by_second, &second.crossed_by(third, NOW), &third.crossed_by(second, NOW)];
+    assert_eq!(judged(&round, first), Err(IdentityError::UnknownIssuer));
+    let ended = judge(&both, &first.pem, ROOT_END + 1);
+    assert_eq!(ended, Err(IdentityError::UnknownIssuer), "links end, too");
+}
+
+#[test]
+fn case_19_only_an_authority_is_a_link_and_only_the_key_that_signed_counts() {
+    let (old, new) = (Root::of(1, NOW), Root::of(2, NOW));
+    let leaf = new.leaf(&plan(Role::Manager), &new_key().public_key());
+    let link = new.crossed_by(&old, NOW);
+    judge(&[&leaf, &link], &old.pem, NOW).unwrap();
+    let refused = |chain: &[&[u8]], roots: &str| judge(chain, roots, NOW).map(|_| ()).unwrap_err();
+    // The window is over: the old root is gone, and so is who comes by it.
+    let late = old.leaf(&plan(Role::Manager), &new_key().public_key());
+    assert_eq!(
+        refused(&[&late, &old.crossed_by(&Root::of(3, NOW), NOW)], &new.pem),
+        IdentityError::UnknownIssuer
+    );
+    // The new root's name, and another key.
+    let twin = Root { pem: new.forged_twin(), key: new_key() };
+    assert_eq!(refused(&[&leaf], &twin.pem), IdentityError::Signature);
+    let public = new.key.public_key();
+    let under = |change: Change| {
+        let der = fixture::only(&new.pem);
+        let mut params = cross::params_like(&Certificate::read(&der).unwrap()).unwrap();
+        change(&mut params);
+        old.sign(&params, &public)
+    };
+    judge(&[&leaf, &under(|_| {})], &old.pem, NOW).unwrap();
+    let changes: [(&str, Change); 3] = [
+        ("no authority", |params| params.is_ca = IsCa::ExplicitNoCa),
+        ("no key usage", |params| params.key_usages.clear()),
+        ("other key usage", |params| params.key_usages = vec![KeyUsagePurpose::CrlSign]),
+    ];
+    for (name, change) in changes {
+        assert_eq!(
+            refused(&[&leaf, &under(change)], &old.pem),
+            IdentityError::UnknownIssuer,
+            "{name}"
+        );
+    }
+    let anchor = [fixture::to_pem(&leaf), old.pem.clone()].concat();
+    let no_authority = IdentityError::Root(CertificateError::NoAuthority);
+    assert_eq!(refused(&[&leaf, &link], &anchor), no_authority, "a leaf as an anchor");
 }
 
 #[test]

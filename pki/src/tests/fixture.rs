@@ -5,6 +5,7 @@ use ring::digest;
 use ring::rand::SystemRandom;
 
 use crate::certificate::Certificate;
+use crate::cross::{self, CrossPlan, cross_sign};
 use crate::key::{KeyDocument, SigningKey};
 use crate::leaf::{self, LeafPlan, Role};
 use crate::pem::pem_to_der;
@@ -50,6 +51,28 @@ impl Root {
     pub(crate) fn new() -> Self {
         let key = new_key();
         Self { pem: root_at(&key, NOW), key }
+    }
+
+    /// The root of a later generation.
+    pub(crate) fn of(generation: u32, now_secs: u64) -> Self {
+        let key = new_key();
+        let serial = [9; SERIAL_BYTES];
+        let plan = RootPlan { cluster: CLUSTER, generation, now_secs, serial };
+        Self { pem: issue_root(&plan, &key).unwrap(), key }
+    }
+
+    /// A root certificate with this one's name and another key.
+    pub(crate) fn forged_twin(&self) -> String {
+        let root = only(&self.pem);
+        let params = cross::params_like(&Certificate::read(&root).unwrap()).unwrap();
+        params.self_signed(&new_key()).unwrap().pem()
+    }
+
+    /// This root, signed by another one, in DER.
+    pub(crate) fn crossed_by(&self, issuer: &Self, now_secs: u64) -> Vec<u8> {
+        let (subject_pem, issuer_pem) = (&self.pem, &issuer.pem);
+        let plan = CrossPlan { subject_pem, issuer_pem, now_secs, serial: [5; SERIAL_BYTES] };
+        only(&cross_sign(&plan, &issuer.key).unwrap())
     }
 
     /// An honest certificate.
