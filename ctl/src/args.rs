@@ -144,6 +144,9 @@ pub(crate) enum SwarmCommand {
     /// Unlock this node's manager: asks for the key, or reads it from standard input
     #[command(after_help = "Example:\n  coffer swarm unlock")]
     Unlock,
+    /// Show the certificate of the swarm's root, in PEM
+    #[command(after_help = "Example:\n  coffer swarm ca > root.pem")]
+    Ca,
     /// Make a new data key and seal all values anew under it
     #[command(after_help = "Example:\n  coffer swarm rotate-keys")]
     RotateKeys {

@@ -189,6 +189,12 @@ impl Client {
         })
     }
 
+    /// The root's certificate in PEM.
+    pub(crate) async fn root(&self) -> Result<String, CallError> {
+        let answer = self.ask(self.swarm().inspect(v1::InspectSwarmRequest {})).await?;
+        filled(answer.root_certificate, "the root's certificate")
+    }
+
     /// The log index that the cluster is at.
     pub(crate) async fn index(&self) -> Result<u64, CallError> {
         let answer = self.ask(self.swarm().inspect(v1::InspectSwarmRequest {})).await?;

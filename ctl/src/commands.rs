@@ -68,6 +68,7 @@ async fn swarm_command(host: &Host, command: SwarmCommand) -> Result<(), Failure
         SwarmCommand::Update(args) => swarm::update(host, args).await,
         SwarmCommand::UnlockKey { quiet, rotate } => lock::unlock_key(host, rotate, quiet).await,
         SwarmCommand::Unlock => lock::unlock(host).await,
+        SwarmCommand::Ca => swarm::ca(host).await,
         SwarmCommand::RotateKeys { detach } => keys::rotate(host, detach).await,
     }
 }

@@ -40,6 +40,7 @@ use tower::Service;
 use crate::support::Scratch;
 use values::Stored;
 
+pub(crate) const ROOT: &str = "-----BEGIN CERTIFICATE-----\nAAEC\n-----END CERTIFICATE-----\n";
 pub(crate) const UNLOCK_KEY: &str = "SWMKEY-1-k";
 const NOT_A_MANAGER: &str = "This node is not a swarm manager.";
 pub(crate) const NODE: &str = "nnnnnnnnnnnnnnnnnnnnnnnnn";
@@ -218,7 +219,12 @@ impl Swarm for Answers {
             return Err(Status::unavailable(NOT_A_MANAGER));
         }
         let index = kept.events.last().map_or(0, |event| event.index);
-        answer(v1::InspectSwarmResponse { index, ..v1::InspectSwarmResponse::default() })
+        let root_certificate = ROOT.to_owned();
+        answer(v1::InspectSwarmResponse {
+            index,
+            root_certificate,
+            ..v1::InspectSwarmResponse::default()
+        })
     }
 
     async fn join(&self, request: Request<v1::JoinRequest>) -> Answer<v1::JoinResponse> {

@@ -1,6 +1,7 @@
-//! Join tokens beside the standing ones, against the fake daemon.
+//! Join tokens beside the standing ones, and the root, against the fake daemon.
 
 use crate::fake::Fake;
+use crate::fake::ROOT;
 use crate::verbs::failed;
 use crate::verbs::printed;
 
@@ -38,6 +39,14 @@ fn tokens_are_listed_the_newest_first_and_never_shown() {
         table.starts_with("ID        ROLE      STATUS    USES      EXPIRES   CREATED"),
         "{table}"
     );
+}
+
+#[test]
+fn the_root_is_shown_byte_for_byte() {
+    let fake = Fake::start();
+    assert_ne!(fake.run(&["swarm", "ca"], b"").code, Some(0), "there is no cluster yet");
+    fake.run(&["swarm", "init"], b"");
+    assert_eq!(fake.run(&["swarm", "ca"], b""), printed(ROOT));
 }
 
 #[test]

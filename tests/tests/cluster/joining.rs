@@ -1,5 +1,6 @@
 //! Joining: with which token, by whom, and what it leaves.
 
+use pki::token::{JoinToken, RootDigest};
 use tests::cluster::{form, join, nodes, token, voters};
 use tests::{Node, wait_until};
 
@@ -22,7 +23,11 @@ fn three_nodes_become_three_managers_that_vote() {
         assert_eq!(node.coffer(&["status"]).code, Some(0));
     }
     let text = "This node is already part of a swarm. Use \"coffer swarm leave\" to leave this swarm and join another one.";
+    let root = nodes[0].coffer(&["swarm", "ca"]).said();
     let token = token(&nodes[0], "manager");
+    let known = JoinToken::parse(&token).expect("it is one").root;
+    assert!(RootDigest::of(&root) == known, "exactly what stands in the tokens: {root}");
+    assert_eq!(nodes[2].coffer(&["swarm", "ca"]).said(), root);
     join(&nodes[1], &nodes[0], &token).refused_by_daemon(text);
     nodes[1].coffer(&["swarm", "init"]).refused_by_daemon(text);
     for daemon in daemons {
