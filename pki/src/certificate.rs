@@ -137,7 +137,7 @@ fn is_serial(bytes: &[u8]) -> bool {
 }
 
 /// Extensions whose meaning is looked at here.
-fn is_followed(extension: &ParsedExtension<'_>) -> bool {
+pub(crate) fn is_followed(extension: &ParsedExtension<'_>) -> bool {
     matches!(
         extension,
         ParsedExtension::BasicConstraints(_)

@@ -3,8 +3,9 @@
 use rcgen::{PKCS_ECDSA_P256_SHA256, PublicKeyData, SignatureAlgorithm};
 use ring::rand::SecureRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
+use crate::pem;
 use crate::public::PublicKey;
 
 /// A key that cannot be made or read. Says nothing more, on purpose.
@@ -27,6 +28,18 @@ impl KeyDocument {
         let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, random);
         let document = made.map_err(|_| KeyError)?;
         Ok(Self(Zeroizing::new(document.as_ref().into())))
+    }
+
+    /// Takes one PKCS #8 key in PEM, without a passphrase. Whether it is a key is seen where it is used.
+    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
+        let mut keys = pem::blocks(pem, "PRIVATE KEY").map_err(|_| KeyError)?;
+        let kept = Zeroizing::new(keys.pop().ok_or(KeyError)?);
+        keys.iter_mut().for_each(Zeroize::zeroize);
+        if keys.is_empty() {
+            Ok(Self(Zeroizing::new(kept.as_slice().into())))
+        } else {
+            Err(KeyError)
+        }
     }
 
     /// The bytes, to be sealed.

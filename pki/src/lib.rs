@@ -17,6 +17,7 @@ mod certificate;
 pub mod cross;
 pub mod csr;
 pub mod identity;
+pub mod import;
 pub mod key;
 pub mod leaf;
 pub mod pem;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use pki::csr::{self, CSR_BYTES_MAX};
 use pki::identity::Claim;
+use pki::import::{Import, import};
+use pki::pem::pem_to_der;
 use pki::token::JoinToken;
 use tests::disk::{FaultyDisk, Image};
 use vault::disk::diskkey::DiskKey;
@@ -21,7 +23,7 @@ use vault_core::name::{SecretName, ServiceName, Target};
 pub type Hostile = fn(&[u8]);
 
 /// Every target with its name, and the golden vectors that it starts from.
-pub const ALL: [(&str, Hostile, &[&str]); 11] = [
+pub const ALL: [(&str, Hostile, &[&str]); 13] = [
     ("certificate", certificate, &[]),
     ("csr", request, &[]),
     ("disk_key", disk_key, &["disk-key"]),
@@ -32,6 +34,8 @@ pub const ALL: [(&str, Hostile, &[&str]); 11] = [
     ("name", name, &[]),
     ("node", node, &["node", "sealed-file"]),
     ("object_id", object_id, &[]),
+    ("pem", pem, &[]),
+    ("root", root, &[]),
     ("snapshot", snapshot, &["snapshot"]),
 ];
 
@@ -116,6 +120,27 @@ pub fn certificate(data: &[u8]) {
 pub fn request(data: &[u8]) {
     if csr::read(data).is_ok() {
         assert!(data.len() <= CSR_BYTES_MAX);
+    }
+}
+
+/// A bundle of certificates: what is taken has no more bytes than its digits say.
+pub fn pem(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(certificates) = pem_to_der(text) {
+        assert!(!certificates.is_empty());
+        let bytes: usize = certificates.iter().map(Vec::len).sum();
+        assert!(bytes * 4 / 3 <= text.len());
+    }
+}
+
+/// A root that somebody brings.
+pub fn root(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let current_pem = include_str!("../../../pki/vectors/root-openssl-2.pem");
+    let wanted =
+        Import { certificate_pem: text, key_pem: None, current_pem, now_secs: 1_800_000_000 };
+    if import(&wanted, &vault::entropy::source()).is_ok() {
+        assert_eq!(pem_to_der(text).map(|all| all.len()), Ok(1));
     }
 }
 
