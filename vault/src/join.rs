@@ -16,6 +16,7 @@ use pki::token::{JoinToken, RootDigest, TokenError};
 use tonic::Status;
 use vault_core::command::ManagerPlace;
 use vault_core::id::{IdError, NodeId};
+use vault_core::limits::JOIN_CLOCKS_APART_SECS_MAX;
 use vault_core::node::Availability;
 use vault_memory::GuardError;
 use zeroize::Zeroizing;
@@ -56,8 +57,9 @@ pub enum JoinError {
     OtherRoot { addr: String },
     #[error("{0}")]
     Refused(String),
-    #[error("the manager's clock and this node's are {secs} s apart: set the clock")]
-    Clock { secs: u64 },
+    /// Certificates would not be valid yet, or soon no more, by one of the two.
+    #[error("this node's clock is {secs} s {} the manager's: set the one that is wrong", if *.is_ahead { "ahead of" } else { "behind" })]
+    Clock { secs: u64, is_ahead: bool },
     #[error("the certificate that was issued is not one for this node: {0}")]
     Certificate(#[from] IdentityError),
     #[error("the answer of the manager does not read: {0}")]
@@ -156,12 +158,18 @@ pub async fn join_in(
 /// The root bundle, believed because its digest stands in the token.
 async fn root(addr: &str, digest: RootDigest) -> Result<String, JoinError> {
     let channel = dial(tls::first_contact()?, addr, CA_NAME).await?;
-    let roots = rpc::ca::root(channel).await?;
-    if RootDigest::of(&roots) == digest {
-        Ok(roots)
-    } else {
-        Err(JoinError::OtherRoot { addr: addr.to_owned() })
+    let shown = rpc::ca::root(channel).await?;
+    if RootDigest::of(&shown.roots) != digest {
+        return Err(JoinError::OtherRoot { addr: addr.to_owned() });
     }
+    if let Some(theirs) = shown.now_secs {
+        let own = clock::now().secs();
+        let (secs, is_ahead) = (own.abs_diff(theirs), own > theirs);
+        if secs > JOIN_CLOCKS_APART_SECS_MAX {
+            return Err(JoinError::Clock { secs, is_ahead });
+        }
+    }
+    Ok(shown.roots)
 }
 
 /// This node's ID and certificate, over its own key.

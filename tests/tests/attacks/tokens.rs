@@ -6,7 +6,7 @@ use std::thread;
 use pki::csr;
 use pki::key::{KeyDocument, SigningKey};
 use prost::Message;
-use tests::cluster::{form, nodes, token};
+use tests::cluster::{form, leader, nodes, token};
 use tests::{Impostor, Node, wait_until};
 use tonic::{Code, Status};
 
@@ -132,4 +132,29 @@ fn case_20_c44_whoever_shows_a_token_that_ended_hears_what_a_stranger_hears() {
     for text in [&short, &revoked] {
         assert!(!log.contains(text.rsplit('-').next().unwrap()), "{log}");
     }
+}
+
+/// Whoever led can sign, and nobody believes it before the others have it on their disks.
+#[test]
+fn case_c19_c20_without_a_majority_no_certificate_is_given_out() {
+    let test = "case_c19_c20_without_a_majority_no_certificate_is_given_out";
+    let Some(nodes) = nodes::<3>(test) else { return };
+    let mut daemons: Vec<_> = form(&nodes).into_iter().map(Some).collect();
+    settled(&nodes);
+    let token = token(&nodes[0], "manager");
+    let led = leader(&nodes.each_ref());
+    let (by, csr) = (Impostor::of(&nodes[led]), request());
+    let others = [(led + 1) % 3, (led + 2) % 3];
+    for other in others {
+        daemons[other].take().expect("it was started").kill();
+    }
+    let refused = ask(&by, &nodes[led], &csr, &token).expect_err("nobody else has it");
+    let codes = [Code::Unavailable, Code::DeadlineExceeded];
+    assert!(codes.contains(&refused.code()), "{refused:?}");
+    let known = nodes[led].coffer(&["node", "ls", "-q", "--stale"]).said();
+    assert_eq!(known.lines().count(), 3, "and no record of it");
+    let _again = others.map(|other| nodes[other].start());
+    wait_until("it is given out", || ask(&by, &nodes[led], &csr, &token).is_ok());
+    let known = nodes[led].coffer(&["node", "ls", "-q"]).said();
+    assert_eq!(known.lines().count(), 4, "once, however often it was asked for");
 }

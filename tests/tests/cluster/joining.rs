@@ -2,8 +2,9 @@
 
 use pki::token::{JoinToken, RootDigest};
 use tests::cluster::{form, join, nodes, token, voters};
-use tests::{Node, wait_until};
+use tests::{Node, faketime, wait_until};
 
+const HOUR: i64 = 3_600;
 const NO_TOKEN: &str = "A valid join token is necessary to join this cluster";
 
 #[test]
@@ -64,6 +65,39 @@ fn a_token_that_does_not_fit_joins_nobody() {
     let said = join(new, first, &token(first, "manager")).word();
     assert_eq!(said, "This node joined a swarm as a manager.");
     wait_until("both vote", || voters(first) == 2);
+}
+
+#[test]
+fn case_c52_a_node_whose_clock_is_off_is_told_by_how_much() {
+    let test = "case_c52_a_node_whose_clock_is_off_is_told_by_how_much";
+    let Some([first, second]) = nodes::<2>(test) else { return };
+    if faketime::library().is_none() {
+        return tests::skipped(test, "needs libfaketime: another time of day");
+    }
+    let environment = faketime::environment(&second).expect("it is there");
+    let second = second.with_environment(environment);
+    faketime::step(&second, 2 * HOUR);
+    let _daemons = [first.start_cluster(), second.start()];
+    let token = token(&first, "manager");
+    for (offset, text) in [
+        (2 * HOUR, "ahead of the manager's: set the one that is wrong"),
+        (-2 * HOUR, "behind the manager's"),
+        (48 * HOUR, "ahead of"),
+        (-48 * HOUR, "behind"),
+    ] {
+        faketime::step(&second, offset);
+        // By a little less or more, since time goes on.
+        let hours = format!("clock is {}", offset.unsigned_abs() / 100);
+        let near = format!("clock is {}", offset.unsigned_abs() / 100 - 1);
+        wait_until("it is told", || {
+            let run = join(&second, &first, &token);
+            let is_told = run.stderr.contains(&hours) || run.stderr.contains(&near);
+            run.code == Some(1) && is_told && run.stderr.contains(text)
+        });
+        assert_eq!(first.coffer(&["node", "ls", "-q"]).said().lines().count(), 1, "{offset}");
+    }
+    faketime::step(&second, 0);
+    wait_until("it joins", || join(&second, &first, &token).code == Some(0));
 }
 
 /// By a token of one use, made on the leader; and by one of an hour, made on a follower.

@@ -180,6 +180,8 @@ pub const RENEW_RETRY: Duration = Duration::from_secs(5);
 /// Nanoseconds by which a clock may be ahead of the others where a certificate is issued: half of what certificates
 /// are backdated by.
 pub const RENEW_AHEAD_MAX_NS: u64 = 1_800_000_000_000;
+/// Seconds by which the clocks of a joining node and of the manager that it asks may differ: as above, for either.
+pub const JOIN_CLOCKS_APART_SECS_MAX: u64 = 1_800;
 
 #[cfg(test)]
 mod tests {

@@ -15,6 +15,7 @@ use vault_core::unlock::UnlockKey;
 use zeroize::Zeroizing;
 
 use super::status;
+use crate::clock;
 use crate::daemon::Daemon;
 use crate::manager::{AdmitError, Locked};
 use crate::peer::Proven;
@@ -26,11 +27,22 @@ pub(crate) struct IssuedCertificate {
     pub certificate: String,
 }
 
+/// What a manager shows to whoever asks.
+pub(crate) struct Shown {
+    /// The root bundle in PEM.
+    pub roots: String,
+    /// Its clock: seconds since 1970; `None` if it does not say.
+    pub now_secs: Option<u64>,
+}
+
 /// Asks a manager for the root bundle.
-pub(crate) async fn root(channel: Channel) -> Result<String, Status> {
+pub(crate) async fn root(channel: Channel) -> Result<Shown, Status> {
     let asked = swarmkit::GetRootCaCertificateRequest {};
     let answer = CaClient::new(channel).get_root_ca_certificate(asked).await?.into_inner();
-    String::from_utf8(answer.certificate).map_err(|_| Status::internal("the root is not PEM"))
+    let roots = String::from_utf8(answer.certificate);
+    let roots = roots.map_err(|_| Status::internal("the root is not PEM"))?;
+    let now_secs = Some(answer.coffer_now_secs).filter(|secs| *secs > 0);
+    Ok(Shown { roots, now_secs })
 }
 
 /// Asks a manager for a certificate over the key of a request.
@@ -86,7 +98,9 @@ impl Ca for Daemon {
         let manager = self.manager().map_err(|error| status::of_call(&error))?;
         // What this manager has itself: whoever asks compares it with a token.
         let certificate = manager.tls().roots().as_bytes().to_vec();
-        Ok(Response::new(swarmkit::GetRootCaCertificateResponse { certificate }))
+        let coffer_now_secs = clock::now().secs();
+        let answer = swarmkit::GetRootCaCertificateResponse { certificate, coffer_now_secs };
+        Ok(Response::new(answer))
     }
 
     async fn get_unlock_key(

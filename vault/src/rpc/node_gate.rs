@@ -111,3 +111,106 @@ pub(super) fn caller(claim: Option<&Claim>, state: &State, now_secs: u64) -> Cal
         None => Caller::Stranger,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pki::public::KeyDigest;
+    use vault_core::access::CALLS;
+    use vault_core::feature::Level;
+    use vault_core::labels::Labels;
+    use vault_core::node::{Availability, Node, NodeStatus};
+    use vault_core::state::Restoring;
+    use vault_core::time::Timestamp;
+    use vault_core::versioned::Meta;
+
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn id(n: u8) -> NodeId {
+        NodeId::from_entropy([n; 17])
+    }
+
+    fn node(n: u8, role: Role, pins: &[u8]) -> Node {
+        let at = Timestamp::default();
+        Node {
+            id: id(n),
+            meta: Meta { version_index: 1, created_at: at, updated_at: at },
+            hostname: String::new(),
+            role,
+            availability: Availability::Active,
+            addr: String::new(),
+            engine_version: String::new(),
+            level: Level::FIRST,
+            labels: Labels::default(),
+            status: NodeStatus::Ready,
+            raft_id: None,
+            pins: pins.iter().map(|pin| KeyPin([*pin; 32])).collect(),
+            certificate: String::new(),
+            certificate_end_secs: 0,
+            token: None,
+        }
+    }
+
+    fn claim(n: u8, role: leaf::Role, key: u8) -> Claim {
+        Claim {
+            cluster: "c".to_owned(),
+            node: id(n).to_string(),
+            role,
+            key: KeyDigest::from_bytes([key; 32]),
+            not_before_secs: NOW - 3_600,
+            not_after_secs: NOW,
+        }
+    }
+
+    /// 1 is a manager, 2 a worker, 3 a manager that was demoted, 4 was removed, 5 is not known.
+    fn state() -> State {
+        let mut parts = Restoring::default();
+        parts.node(node(1, Role::Manager, &[10, 11]));
+        parts.node(node(2, Role::Worker, &[20]));
+        parts.node(node(3, Role::Worker, &[30]));
+        parts.removed_node(id(4), NOW + 1);
+        parts.finish()
+    }
+
+    #[test]
+    fn case_c24_c25_c35_c37_the_record_decides_what_a_caller_is_on_every_call() {
+        use leaf::Role::{Manager, Worker};
+        let state = state();
+        for (n, role, key, now, expected) in [
+            (1, Manager, 10, NOW, Caller::Manager),
+            (1, Manager, 11, NOW, Caller::Manager),
+            // Its end came while the connection was open.
+            (1, Manager, 10, NOW + 1, Caller::Stranger),
+            // Signed by the root's key, and none of the record's: by whoever stole that.
+            (1, Manager, 12, NOW, Caller::Stranger),
+            (1, Worker, 10, NOW, Caller::Worker),
+            (2, Worker, 20, NOW, Caller::Worker),
+            (2, Manager, 20, NOW, Caller::Worker),
+            (2, Manager, 10, NOW, Caller::Stranger),
+            (3, Manager, 30, NOW, Caller::Worker),
+            (4, Manager, 40, NOW, Caller::Stranger),
+            (4, Worker, 40, NOW, Caller::Stranger),
+            (5, Worker, 50, NOW, Caller::Stranger),
+        ] {
+            let claim = claim(n, role, key);
+            assert_eq!(caller(Some(&claim), &state, now), expected, "{n} {role:?} {key} {now}");
+        }
+        let malformed = Claim { node: "manager".to_owned(), ..claim(1, Manager, 10) };
+        assert_eq!(caller(Some(&malformed), &state, NOW), Caller::Stranger);
+    }
+
+    #[test]
+    fn case_c38_without_a_certificate_only_the_root_and_a_certificate_can_be_asked_for() {
+        let nobody = caller(None, &state(), NOW);
+        let may = CALLS.iter().filter(|(call, ..)| may(nobody, *call)).map(|(_, _, path, _)| *path);
+        assert_eq!(
+            may.collect::<Vec<_>>(),
+            [
+                "/docker.swarmkit.v1.CA/GetRootCACertificate",
+                "/docker.swarmkit.v1.NodeCA/IssueNodeCertificate",
+                "/docker.swarmkit.v1.NodeCA/NodeCertificateStatus",
+            ]
+        );
+    }
+}
