@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn renewals_are_spread_evenly() {
+    fn case_c69_renewals_are_spread_evenly() {
         let mut counts = [0_u32; 30];
         for step in 0..30_000_u32 {
             let at = renew_at(0, 1_000_000, step * (u32::MAX / 30_000));

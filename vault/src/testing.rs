@@ -51,10 +51,15 @@ fn hex_line(bytes: &[u8]) -> String {
     digits.chain(["\n".to_owned()]).collect()
 }
 
-/// What a node of a made-up cluster proves itself with.
+/// What a manager of a made-up cluster proves itself with.
 pub(crate) fn credentials(node: &str) -> crate::tls::Credentials {
+    credentials_as(node, pki::leaf::Role::Manager)
+}
+
+/// The same for any role.
+pub(crate) fn credentials_as(node: &str, role: pki::leaf::Role) -> crate::tls::Credentials {
     use pki::key::{KeyDocument, SigningKey};
-    use pki::leaf::{LeafPlan, Role, issue_leaf};
+    use pki::leaf::{LeafPlan, issue_leaf};
     use pki::root::{RootPlan, issue_root};
     let random = crate::entropy::source();
     let now_secs = crate::clock::now().secs();
@@ -65,8 +70,7 @@ pub(crate) fn credentials(node: &str) -> crate::tls::Credentials {
     let plan = RootPlan { cluster: "c", generation: 1, now_secs, serial };
     let roots = issue_root(&plan, &root_key).unwrap();
     let lifetime_secs = 7_200;
-    let plan =
-        LeafPlan { cluster: "c", node, role: Role::Manager, now_secs, lifetime_secs, serial };
+    let plan = LeafPlan { cluster: "c", node, role, now_secs, lifetime_secs, serial };
     let public = SigningKey::parse(own.expose(), &random).unwrap().public_key();
     let chain = issue_leaf(&plan, &public, &roots, &root_key).unwrap();
     crate::tls::Credentials { chain, key: own.expose().to_vec().into(), roots }

@@ -5,6 +5,7 @@ mod dial;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use pki::identity::{Role, judge};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature};
@@ -111,7 +112,8 @@ impl Current {
         server.alpn_protocols = vec![ALPN.to_vec()];
         let mut client = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])?
-            .with_root_certificates(roots)
+            .dangerous()
+            .with_custom_certificate_verifier(Judged::new(&credentials.roots)?)
             .with_client_auth_cert(chain, key())?;
         client.resumption = Resumption::disabled();
         client.alpn_protocols = vec![ALPN.to_vec()];
@@ -123,10 +125,7 @@ impl Current {
 
 /// A client without a certificate that believes a root: for whoever joins.
 pub fn joining(roots: &str) -> Result<Arc<ClientConfig>, TlsError> {
-    let verifier =
-        WebPkiServerVerifier::builder_with_provider(Arc::new(root_store(roots)?), provider());
-    let verifier = verifier.build().map_err(|_| TlsError::Roots)?;
-    unproven(verifier)
+    unproven(Judged::new(roots)?)
 }
 
 /// A client that believes whoever answers: for fetching the root, whose digest is then compared with the
@@ -161,6 +160,74 @@ fn root_store(pem: &str) -> Result<RootCertStore, TlsError> {
         roots.add(root).map_err(|_| TlsError::Roots)?;
     }
     Ok(roots)
+}
+
+/// Believes a manager of this cluster alone: what rustls finds good, judged again and in full, since it looks neither at
+/// the root's end nor at what a certificate is for.
+#[derive(Debug)]
+struct Judged {
+    found_good: Arc<WebPkiServerVerifier>,
+    roots: String,
+}
+
+impl Judged {
+    fn new(roots: &str) -> Result<Arc<Self>, TlsError> {
+        let store = Arc::new(root_store(roots)?);
+        let found_good = WebPkiServerVerifier::builder_with_provider(store, provider());
+        let found_good = found_good.build().map_err(|_| TlsError::Roots)?;
+        Ok(Arc::new(Self { found_good, roots: roots.to_owned() }))
+    }
+}
+
+impl ServerCertVerifier for Judged {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verifier = &self.found_good;
+        let good = verifier.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        )?;
+        let chain = std::iter::once(end_entity).chain(intermediates);
+        let chain: Vec<&[u8]> = chain.map(|certificate| certificate.as_ref()).collect();
+        let claim = judge(&chain, &self.roots, now.as_secs());
+        let claim = claim.map_err(|error| rustls::Error::General(error.to_string()))?;
+        if claim.role == Role::Manager {
+            Ok(good)
+        } else {
+            Err(rustls::Error::General("a worker answers there, and no manager".to_owned()))
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("TLS 1.2 is not spoken".into()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.found_good.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.found_good.supported_verify_schemes()
+    }
 }
 
 /// Takes any certificate; the other side still proves that it holds the key.
@@ -209,7 +276,7 @@ mod tests {
     use tokio_rustls::{TlsAcceptor, TlsConnector};
 
     use super::*;
-    use crate::testing::credentials;
+    use crate::testing::{credentials, credentials_as};
 
     /// A handshake of a client that asks for a name; whether the server then has a certificate of it.
     async fn shake(server: &Tls, client: Arc<ClientConfig>, name: &'static str) -> Option<bool> {
@@ -231,13 +298,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nodes_of_one_cluster_reach_each_other_by_their_ids_alone() {
+    async fn case_c43_nodes_of_one_cluster_reach_each_other_by_their_ids_alone() {
         let own = credentials("node1");
         let tls = Tls::new(&own).unwrap();
         assert_eq!(shake(&tls, tls.client(), "node1").await, Some(true));
         assert_eq!(shake(&tls, tls.client(), "node2").await, None, "another node answers there");
         assert_eq!(shake(&tls, joining(&own.roots).unwrap(), "swarm-ca").await, Some(false));
         assert_eq!(shake(&tls, first_contact().unwrap(), "swarm-ca").await, Some(false));
+    }
+
+    #[tokio::test]
+    async fn case_c42_a_worker_is_believed_by_nobody_who_looks_for_a_manager() {
+        let worker = credentials_as("node1", Role::Worker);
+        let tls = Tls::new(&worker).unwrap();
+        assert_eq!(shake(&tls, tls.client(), "node1").await, None, "by its own name");
+        assert_eq!(shake(&tls, joining(&worker.roots).unwrap(), "node1").await, None);
+        for name in ["swarm-ca", "swarm-manager"] {
+            assert_eq!(shake(&tls, joining(&worker.roots).unwrap(), name).await, None, "{name}");
+        }
     }
 
     #[tokio::test]

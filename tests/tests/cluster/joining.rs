@@ -38,8 +38,10 @@ fn three_nodes_become_three_managers_that_vote() {
 
 /// A node that was refused is in no cluster, and can join with the right token.
 #[test]
-fn a_token_that_does_not_fit_joins_nobody() {
-    let Some(nodes) = nodes::<3>("a_token_that_does_not_fit_joins_nobody") else { return };
+fn case_21_c47_a_token_that_does_not_fit_joins_nobody() {
+    let Some(nodes) = nodes::<3>("case_21_c47_a_token_that_does_not_fit_joins_nobody") else {
+        return;
+    };
     let [first, other, new] = &nodes;
     let _daemons = [first.start_cluster(), other.start_cluster(), new.start()];
     let refused = |token: &str, text: &str| {
@@ -59,7 +61,8 @@ fn a_token_that_does_not_fit_joins_nobody() {
     refused(&format!("{}{end}", &good[..good.len() - 1]), NO_TOKEN);
     first.coffer(&["swarm", "join-token", "--rotate", "manager"]).said();
     refused(&good, NO_TOKEN);
-    let nobody = Node::for_test("a_token_that_does_not_fit_joins_nobody").map(Node::with_address);
+    let nobody = Node::for_test("case_21_c47_a_token_that_does_not_fit_joins_nobody")
+        .map(Node::with_address);
     let run = join(new, nobody.as_ref().unwrap(), &good);
     assert!(run.stderr.contains("cannot reach a manager at"), "{run:?}");
     let said = join(new, first, &token(first, "manager")).word();

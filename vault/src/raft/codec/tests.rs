@@ -402,7 +402,7 @@ fn state() -> State {
 }
 
 #[test]
-fn a_state_comes_back_from_its_records() {
+fn case_c21_a_state_comes_back_from_its_records() {
     let state = state();
     let mut restoring = Restoring::default();
     let start = stored::SnapshotStart {

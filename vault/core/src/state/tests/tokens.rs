@@ -1,7 +1,9 @@
 //! Join tokens beside the standing ones: whom they let in, and when no more.
 
+use proptest::prelude::*;
+
 use super::*;
-use crate::command::NodeUpdate;
+use crate::command::{Issued, NodeUpdate};
 use crate::id::TokenId;
 use crate::limits::{TOKENS_KEPT_SECS, TOKENS_MAX};
 use crate::node::Node;
@@ -115,7 +117,7 @@ fn case_c12_c13_a_key_of_another_node_joins_with_no_other_token_and_renews_nobod
     assert_eq!(state.node(node(1, Role::Manager).id).cloned(), before);
     assert_eq!(state.run(6, at(30, join(2, Role::Manager, 2))), joined(2));
     let (pin, certificate) = (node(1, Role::Manager).pins[0], "pem".to_owned());
-    let issued = crate::command::Issued { pin, certificate, end_secs: 9, role: Role::Manager };
+    let issued = Issued { pin, certificate, end_secs: 9, role: Role::Manager };
     let other = node(2, Role::Manager);
     let renewed = state.run(7, at(30, Action::RenewNode(other.id, issued, Some(other.pins[0]))));
     assert_eq!(renewed, Outcome::Refused(Refusal::KeyTaken));
@@ -235,4 +237,109 @@ fn a_token_is_made_once_and_found_by_its_id_or_how_that_begins() {
     assert_eq!(found(""), Err(LookupError::NotFound));
     let with = |n| state.tokens().with_digest(&digest(n)).map(|token| token.id);
     assert_eq!([with(1), with(2), with(3)], [Some(first), Some(second), None]);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Create(u16, bool, Option<u8>, Option<u8>),
+    Revoke(u16),
+    /// A node, with a key, by a token or a standing one.
+    Join(u16, u8, Option<u16>),
+    /// A node takes a key, having proved another.
+    Renew(u16, u8, u8),
+    Remove(u16),
+    Demote(u16),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (token, node, key) = (0..3_u16, 0..6_u16, 0..6_u8);
+    let least = prop::option::of(1..4_u8);
+    prop_oneof![
+        2 => (token.clone(), any::<bool>(), least.clone(), least)
+            .prop_map(|(n, manager, ttl, uses)| Step::Create(n, manager, ttl, uses)),
+        1 => token.clone().prop_map(Step::Revoke),
+        6 => (node.clone(), key.clone(), prop::option::of(token))
+            .prop_map(|(n, key, token)| Step::Join(n, key, token)),
+        3 => (node.clone(), key.clone(), key).prop_map(|(n, old, new)| Step::Renew(n, old, new)),
+        1 => node.clone().prop_map(Step::Remove),
+        1 => node.prop_map(Step::Demote),
+    ]
+}
+
+fn action(state: &State, step: &Step) -> Action {
+    let pin = |key: u8| KeyPin([100 + key; 32]);
+    match *step {
+        Step::Create(n, is_manager, ttl, uses) => {
+            let role = if is_manager { Role::Manager } else { Role::Worker };
+            new(n, role, ttl.map(u64::from), uses.map(u32::from))
+        }
+        Step::Revoke(n) => Action::RevokeToken(token_id(n)),
+        Step::Join(n, key, by) => {
+            let role = by.and_then(|by| state.tokens().get(token_id(by))).map(|token| token.role);
+            let node = node(n, role.unwrap_or(Role::Worker));
+            let (token, pins) = (by.map(token_id), vec![pin(key)]);
+            Action::AdmitNode(Box::new(Node { pins, token, ..node }))
+        }
+        Step::Renew(n, old, new) => {
+            let id = node(n, Role::Worker).id;
+            let role = state.node(id).map_or(Role::Worker, |node| node.role);
+            let (pin_new, certificate) = (pin(new), "pem".to_owned());
+            let issued = Issued { pin: pin_new, certificate, end_secs: 9, role };
+            Action::RenewNode(id, issued, Some(pin(old)))
+        }
+        Step::Remove(n) => Action::RemoveNode(node(n, Role::Worker).id, true),
+        Step::Demote(n) => {
+            let (id, role) = (node(n, Role::Worker).id, Some(Role::Worker));
+            let (expected, availability, labels) = (None, None, None);
+            Action::UpdateNode(NodeUpdate { id, expected, role, availability, labels })
+        }
+    }
+}
+
+/// One node for each key, which is found by it; and by no other.
+fn invariant_a_key_is_one_nodes(state: &State) {
+    let mut seen = Vec::new();
+    for node in state.nodes() {
+        assert!(node.pins.len() <= 2, "{node:?}");
+        for pin in &node.pins {
+            assert_eq!(state.node_with_key(*pin).map(|found| found.id), Some(node.id));
+            assert!(!seen.contains(pin), "{pin:?} is of two nodes");
+            seen.push(*pin);
+        }
+    }
+    for key in 0..6 {
+        let found = state.node_with_key(KeyPin([100 + key; 32]));
+        assert!(found.is_none_or(|node| node.is_proven_by(KeyPin([100 + key; 32]))));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn case_c21_c49_c50_whatever_is_asked_a_use_is_a_node_and_a_key_is_one_nodes(
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
+        let mut state = cluster();
+        let mut again = state.clone();
+        let mut admitted: Vec<(TokenId, NodeId)> = Vec::new();
+        for (index, step) in (2_u64..).zip(&steps) {
+            let command = at(index * SECOND, action(&state, step));
+            let known: Vec<_> = state.nodes().map(|node| node.id).collect();
+            let applied = state.apply(index, command.clone());
+            prop_assert_eq!(&applied, &again.apply(index, command));
+            if matches!(applied.outcome, Outcome::Refused(_)) {
+                prop_assert!(applied.events.is_empty(), "a refusal does nothing: {:?}", applied);
+            }
+            let new = state.nodes().filter(|node| !known.contains(&node.id));
+            admitted.extend(new.filter_map(|node| Some((node.token?, node.id))));
+            for token in state.tokens().iter() {
+                let uses = admitted.iter().filter(|(by, _)| *by == token.id).count();
+                prop_assert_eq!(u32::try_from(uses).unwrap(), token.uses);
+                prop_assert!(token.uses_max.is_none_or(|max| token.uses <= max));
+            }
+            invariant_a_key_is_one_nodes(&state);
+        }
+        prop_assert_eq!(format!("{state:?}"), format!("{again:?}"));
+    }
 }
