@@ -95,6 +95,7 @@ impl Client {
             self.rotate(key, value, request).await
         };
         let Some(answer) = answer else { return };
+        stage().acknowledged.fetch_add(1, Ordering::Relaxed);
         stage().note(|| format!("client {} wrote {value}: {answer:?}", self.number));
         let mut calls = lock(&stage().calls);
         calls[at].what = What::Write { value, answer: Some(answer) };

@@ -67,6 +67,8 @@ pub struct Stage {
     /// Counts all that clients see: their clock.
     moments: AtomicU64,
     pub values: AtomicU64,
+    /// How many writes were acknowledged.
+    pub acknowledged: AtomicU64,
     /// Whether clients go on.
     pub is_over: AtomicBool,
     /// The simulated second, and how often who dialled whom in it.
@@ -107,6 +109,7 @@ pub fn stage() -> &'static Stage {
         token: Mutex::default(),
         moments: AtomicU64::new(0),
         values: AtomicU64::new(1),
+        acknowledged: AtomicU64::new(0),
         is_over: AtomicBool::new(false),
         dials: Mutex::default(),
         orders: Mutex::default(),

@@ -21,6 +21,8 @@ const LASTS_MS: u64 = 2_000;
 const HANGS_MS: u64 = 2_500;
 /// How long a demotion is waited for before there is more trouble.
 const DEMOTED_WITHIN: Duration = Duration::from_secs(5);
+/// How long a write is waited for before the power of all goes.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_millis(500);
 const FLUSH_MS: u64 = 2;
 /// How long a message takes at most, without trouble.
 pub const LATENCY: Duration = Duration::from_millis(5);
@@ -59,8 +61,8 @@ fn one(world: &mut World<'_>, kind: u64, victim: usize) {
             spot.is_away.store(once_in(2), Ordering::Relaxed);
             world.sim.bounce(host(victim));
         }
-        2 | 3 => cut_power(world, victim),
-        4 => stage().nodes().for_each(|node| cut_power(world, node)),
+        2 => cut_power(world, victim, once_in(2)),
+        3 => cut_all_power(world),
         5 => others().for_each(|other| world.sim.hold(host(victim), other)),
         6 => others().for_each(|other| world.sim.partition(host(victim), other)),
         7 => others().for_each(|other| world.sim.partition_oneway(host(victim), other)),
@@ -73,7 +75,7 @@ fn one(world: &mut World<'_>, kind: u64, victim: usize) {
         14 => spot.flush_ms.store(10 + below(200), Ordering::Relaxed),
         15 if once_in(2) => demote(world, victim),
         16 => stage().order(victim, Order::RotateKeys),
-        17 => cut_power_of_slow_disks(world),
+        4 | 17 => cut_power_of_slow_disks(world),
         _ => {
             let secs = i64::try_from(below(7_200)).expect("it is small") - 3_600;
             spot.off.store(secs * 1_000_000_000, Ordering::Relaxed);
@@ -87,11 +89,25 @@ fn kill(world: &mut World<'_>, node: usize) {
     end(world, node, outage.killed());
 }
 
-/// The power goes: of what was not flushed, the disk keeps what it likes.
-fn cut_power(world: &mut World<'_>, node: usize) {
+/// The power goes: of what was not flushed, the disk keeps what it likes, or nothing at all.
+fn cut_power(world: &mut World<'_>, node: usize, keeps_any: bool) {
     let outage = all_of(&lock(&stage().spots[node].disk));
-    let image = outage.any_image(&mut Chance::new(fate::number() | 1));
+    let image = if keeps_any {
+        outage.any_image(&mut Chance::new(fate::number() | 1))
+    } else {
+        outage.image(&[])
+    };
     end(world, node, image.into());
+}
+
+/// The power of all goes at once, in the moment after an acknowledgement: what is not safe then is missed. If one
+/// disk kept what the others lost, it could hide that.
+fn cut_all_power(world: &mut World<'_>) {
+    let acknowledged = || stage().acknowledged.load(Ordering::Relaxed);
+    let before = acknowledged();
+    world.until(ACKNOWLEDGED_WITHIN, || acknowledged() > before);
+    let keep_any = once_in(2);
+    stage().nodes().for_each(|node| cut_power(world, node, keep_any));
 }
 
 /// Every disk has much to do, and then the power of all goes at once.
@@ -99,7 +115,7 @@ fn cut_power_of_slow_disks(world: &mut World<'_>) {
     let most = 50 + below(300);
     stage().nodes().for_each(|node| stage().spots[node].flush_ms.store(most, Ordering::Relaxed));
     world.pass(Duration::from_millis(100 + below(1_000)));
-    stage().nodes().for_each(|node| cut_power(world, node));
+    cut_all_power(world);
 }
 
 fn all_of(disk: &FaultyDisk) -> Outage {
@@ -204,5 +220,5 @@ pub fn bury(world: &mut World<'_>) {
 }
 
 fn end_somehow(world: &mut World<'_>, node: usize) {
-    if once_in(2) { kill(world, node) } else { cut_power(world, node) }
+    if once_in(2) { kill(world, node) } else { cut_power(world, node, once_in(2)) }
 }
