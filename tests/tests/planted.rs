@@ -9,6 +9,8 @@ mod disks;
 mod peers;
 #[path = "planted/several.rs"]
 mod several;
+#[path = "planted/simulated.rs"]
+mod simulated;
 #[path = "planted/upgrade.rs"]
 mod upgrade;
 
