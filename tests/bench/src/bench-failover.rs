@@ -23,6 +23,8 @@ mod office;
 mod packages;
 #[path = "bench/probes.rs"]
 mod probes;
+#[path = "bench/wire.rs"]
+mod wire;
 
 use std::error::Error;
 use std::io;

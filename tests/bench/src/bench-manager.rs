@@ -21,6 +21,8 @@ mod machine;
 #[allow(dead_code, reason = "each program takes what it needs")]
 #[path = "bench/packages.rs"]
 mod packages;
+#[path = "bench/wire.rs"]
+mod wire;
 
 use std::error::Error;
 use std::path::PathBuf;

@@ -15,11 +15,14 @@ mod figures;
 #[allow(dead_code, reason = "each program takes what it needs")]
 #[path = "bench/machine.rs"]
 mod machine;
+#[path = "bench/wire.rs"]
+mod wire;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::wire::Wire;
 use clap::Parser;
 use creates::Creator;
 use daemon::{Daemon, sibling};
@@ -29,7 +32,6 @@ use proto::v1::ListValuesRequest;
 use proto::v1::secrets_client::SecretsClient;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tonic::transport::Channel;
 
 /// Pages that are asked for.
 const PAGES: usize = 500;
@@ -154,7 +156,7 @@ async fn fill(args: &Args, manager: &Daemon, report: &mut Report) -> Result<(), 
 }
 
 /// Asks for the first page; true if it is full.
-async fn list(client: &mut SecretsClient<Channel>) -> Result<bool, tonic::Status> {
+async fn list(client: &mut SecretsClient<Wire>) -> Result<bool, tonic::Status> {
     let request = ListValuesRequest { limit: 100, ..ListValuesRequest::default() };
     Ok(client.list(request).await?.into_inner().values.len() == 100)
 }

@@ -22,6 +22,8 @@ mod machine;
 mod packages;
 #[path = "bench/swarm.rs"]
 mod swarm;
+#[path = "bench/wire.rs"]
+mod wire;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

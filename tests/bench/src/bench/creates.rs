@@ -1,14 +1,14 @@
 //! Creations of secrets and reads of configs: the load on managers.
 
+use crate::wire::Wire;
 use proto::v1::configs_client::ConfigsClient;
 use proto::v1::secrets_client::SecretsClient;
 use proto::v1::{CreateValuesRequest, InspectValueRequest, NewValue, ValueSpec};
 use tonic::Status;
-use tonic::transport::Channel;
 
 /// Makes secrets whose names no other client uses.
 pub struct Creator {
-    client: SecretsClient<Channel>,
+    client: SecretsClient<Wire>,
     /// First part of the names: unlike any other client's.
     prefix: String,
     next: usize,
@@ -19,7 +19,7 @@ pub struct Creator {
 }
 
 impl Creator {
-    pub fn new(channel: Channel, prefix: String, batch: usize, size: usize) -> Self {
+    pub fn new(channel: Wire, prefix: String, batch: usize, size: usize) -> Self {
         let client = SecretsClient::new(channel).max_encoding_message_size(usize::MAX);
         Self { client, prefix, next: 0, batch, size }
     }
@@ -40,12 +40,12 @@ impl Creator {
 
 /// Reads one config with its value, linearizably.
 pub struct Reader {
-    client: ConfigsClient<Channel>,
+    client: ConfigsClient<Wire>,
     name: String,
 }
 
 impl Reader {
-    pub fn new(channel: Channel, name: &str) -> Self {
+    pub fn new(channel: Wire, name: &str) -> Self {
         Self { client: ConfigsClient::new(channel), name: name.to_owned() }
     }
 

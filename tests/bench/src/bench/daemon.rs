@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use hyper_util::rt::TokioIo;
 use proto::v1::swarm_client::SwarmClient;
 use proto::v1::{InitRequest, JoinRequest, JoinTokensRequest};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::UnixStream;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::codegen::http::Uri;
+
+use crate::wire::Wire;
 
 /// How long a daemon may take to serve its socket.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -118,7 +119,7 @@ impl Daemon {
     }
 
     /// A new connection, once the daemon serves.
-    pub async fn connect(&self) -> io::Result<Channel> {
+    pub async fn connect(&self) -> io::Result<Wire> {
         let path = self.scratch.path().join("run/coffer.sock");
         let asked = Instant::now();
         loop {
@@ -180,14 +181,7 @@ fn start(program: &Path, home: &Path, number: u16) -> io::Result<Child> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()
 }
 
-async fn channel(path: &Path) -> io::Result<Channel> {
-    // Connected here first: the channel itself would only fail at its first call.
+async fn channel(path: &Path) -> io::Result<Wire> {
     let stream = UnixStream::connect(path).await?;
-    let mut first = Some(stream);
-    let connector = tower::service_fn(move |_: Uri| {
-        let ready = first.take().ok_or_else(|| io::Error::other("the connection ended"));
-        async move { ready.map(TokioIo::new) }
-    });
-    let endpoint = Endpoint::from_static("http://coffer.sock");
-    endpoint.connect_with_connector(connector).await.map_err(io::Error::other)
+    Wire::over(stream, &Uri::from_static("http://coffer.sock")).await
 }

@@ -5,13 +5,18 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::wire::Wire;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustix::process::{Pid, Signal, kill_process};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tonic::Status;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic_prost::ProstCodec;
 
 use crate::daemon::Scratch;
@@ -64,7 +69,8 @@ pub struct Etcd {
     program: PathBuf,
     scratch: Scratch,
     children: Vec<Child>,
-    ca: String,
+    /// How clients believe the servers.
+    tls: Arc<ClientConfig>,
     /// The node that leads.
     leader: usize,
 }
@@ -73,9 +79,9 @@ impl Etcd {
     /// Starts so many nodes of one cluster in a new folder.
     pub async fn start(program: &Path, parent: &Path, count: u16) -> io::Result<Self> {
         let scratch = Scratch::new(parent, "etcd")?;
-        let ca = certificates(scratch.path()).map_err(io::Error::other)?;
+        let tls = certificates(scratch.path()).map_err(io::Error::other)?;
         let program = program.to_owned();
-        let mut etcd = Self { program, scratch, children: Vec::new(), ca, leader: 0 };
+        let mut etcd = Self { program, scratch, children: Vec::new(), tls, leader: 0 };
         for number in 0..count {
             let child = etcd.command(number, count).spawn()?;
             etcd.children.push(child);
@@ -151,12 +157,14 @@ impl Etcd {
     }
 
     /// A new connection to one node.
-    pub async fn connect_to(&self, number: usize) -> io::Result<Channel> {
-        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&self.ca));
-        let number = u16::try_from(number).expect("there are a few nodes");
-        let endpoint = Endpoint::from_shared(url(CLIENT_PORT, number)).map_err(io::Error::other)?;
-        let endpoint = endpoint.tls_config(tls).map_err(io::Error::other)?.tcp_nodelay(true);
-        endpoint.connect().await.map_err(io::Error::other)
+    pub async fn connect_to(&self, number: usize) -> io::Result<Wire> {
+        let port = CLIENT_PORT + u16::try_from(number).expect("there are a few nodes");
+        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.set_nodelay(true)?;
+        let name = ServerName::try_from("127.0.0.1").expect("an address");
+        let stream = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await?;
+        let origin = url(CLIENT_PORT, 0).parse().map_err(io::Error::other)?;
+        Wire::over(stream, &origin).await
     }
 
     /// Sends a signal to one node, and waits for nothing.
@@ -174,12 +182,12 @@ impl Etcd {
     }
 
     /// A new connection to a node that does not lead.
-    pub async fn connect_to_follower(&self) -> io::Result<Channel> {
+    pub async fn connect_to_follower(&self) -> io::Result<Wire> {
         self.connect_to(if self.leader == 0 { 1 } else { 0 }).await
     }
 
     /// A new connection to the leader.
-    pub async fn connect(&self) -> io::Result<Channel> {
+    pub async fn connect(&self) -> io::Result<Wire> {
         self.connect_to(self.leader).await
     }
 }
@@ -193,8 +201,10 @@ impl Drop for Etcd {
     }
 }
 
-/// Writes a server's certificate and key; returns the CA's certificate.
-fn certificates(home: &Path) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+/// Writes a server's certificate and key; returns what clients need to believe it.
+fn certificates(
+    home: &Path,
+) -> Result<Arc<ClientConfig>, Box<dyn std::error::Error + Send + Sync>> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
@@ -204,7 +214,14 @@ fn certificates(home: &Path) -> Result<String, Box<dyn std::error::Error + Send 
     std::fs::write(home.join("ca.pem"), ca.pem())?;
     std::fs::write(home.join("server.pem"), certificate.pem())?;
     std::fs::write(home.join("server.key"), key.serialize_pem())?;
-    Ok(ca.pem())
+    let mut roots = RootCertStore::empty();
+    roots.add(ca.der().clone())?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Arc::new(config))
 }
 
 /// etcdserverpb.StatusResponse, as far as it is needed.
@@ -225,12 +242,12 @@ pub struct Header {
 
 /// Reads one key, linearizably.
 pub struct Getter {
-    grpc: tonic::client::Grpc<Channel>,
+    grpc: tonic::client::Grpc<Wire>,
     key: Vec<u8>,
 }
 
 impl Getter {
-    pub fn new(channel: Channel, key: &str) -> Self {
+    pub fn new(channel: Wire, key: &str) -> Self {
         Self { grpc: tonic::client::Grpc::new(channel), key: key.as_bytes().to_vec() }
     }
 
@@ -246,14 +263,14 @@ impl Getter {
 
 /// Puts values under keys that no other client uses.
 pub struct Putter {
-    grpc: tonic::client::Grpc<Channel>,
+    grpc: tonic::client::Grpc<Wire>,
     prefix: String,
     next: usize,
     size: usize,
 }
 
 impl Putter {
-    pub fn new(channel: Channel, prefix: String, size: usize) -> Self {
+    pub fn new(channel: Wire, prefix: String, size: usize) -> Self {
         Self { grpc: tonic::client::Grpc::new(channel), prefix, next: 0, size }
     }
 

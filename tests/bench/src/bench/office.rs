@@ -3,11 +3,11 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use crate::wire::Wire;
 use proto::v1::ListNodesRequest;
 use proto::v1::nodes_client::NodesClient;
 use rustix::process::Signal;
 use tonic::Status;
-use tonic::transport::Channel;
 
 use crate::creates::Creator;
 use crate::daemon::Daemon;
@@ -41,12 +41,12 @@ pub trait Office {
     async fn leader(&self) -> io::Result<usize>;
 
     /// A connection to a node that runs.
-    async fn connect(&self, node: usize) -> io::Result<Channel>;
+    async fn connect(&self, node: usize) -> io::Result<Wire>;
 
-    fn writer(&self, channel: Channel, prefix: String) -> Writer;
+    fn writer(&self, channel: Wire, prefix: String) -> Writer;
 
     /// A read that reflects all that was acknowledged: a node that is behind answers late.
-    async fn read(&self, channel: Channel) -> Result<(), Status>;
+    async fn read(&self, channel: Wire) -> Result<(), Status>;
 
     /// Ends a node and waits for its end.
     fn end(&mut self, node: usize, signal: Signal) -> io::Result<()>;
@@ -80,15 +80,15 @@ impl Office for Vec<Daemon> {
         found.ok_or_else(|| io::Error::other("no manager leads"))
     }
 
-    async fn connect(&self, node: usize) -> io::Result<Channel> {
+    async fn connect(&self, node: usize) -> io::Result<Wire> {
         self[node].connect().await
     }
 
-    fn writer(&self, channel: Channel, prefix: String) -> Writer {
+    fn writer(&self, channel: Wire, prefix: String) -> Writer {
         Writer::Coffer(Creator::new(channel, prefix, 1, SIZE))
     }
 
-    async fn read(&self, channel: Channel) -> Result<(), Status> {
+    async fn read(&self, channel: Wire) -> Result<(), Status> {
         NodesClient::new(channel).list(ListNodesRequest {}).await.map(drop)
     }
 
@@ -110,15 +110,15 @@ impl Office for Etcd {
         self.find_leader().await
     }
 
-    async fn connect(&self, node: usize) -> io::Result<Channel> {
+    async fn connect(&self, node: usize) -> io::Result<Wire> {
         self.connect_to(node).await
     }
 
-    fn writer(&self, channel: Channel, prefix: String) -> Writer {
+    fn writer(&self, channel: Wire, prefix: String) -> Writer {
         Writer::Etcd(Putter::new(channel, prefix, SIZE))
     }
 
-    async fn read(&self, channel: Channel) -> Result<(), Status> {
+    async fn read(&self, channel: Wire) -> Result<(), Status> {
         Getter::new(channel, "none").get().await
     }
 
