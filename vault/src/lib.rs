@@ -9,6 +9,7 @@ pub mod audit;
 pub mod backup;
 pub mod clock;
 pub mod clocks;
+mod cork;
 pub mod daemon;
 pub mod disk;
 mod duty;

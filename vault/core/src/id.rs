@@ -48,7 +48,8 @@ impl ObjectId {
     /// Takes text that is exactly an ID.
     pub fn parse(text: &str) -> Result<Self, IdError> {
         let bytes: [u8; LEN] = text.as_bytes().try_into().map_err(|_| IdError)?;
-        if bytes.iter().all(|byte| DIGITS.contains(byte)) { Ok(Self(bytes)) } else { Err(IdError) }
+        let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'z');
+        if bytes.iter().all(is_digit) { Ok(Self(bytes)) } else { Err(IdError) }
     }
 
     /// The ID as text.

@@ -303,7 +303,7 @@ impl Consensus {
     }
 
     async fn propose_once(&self, command: Arc<Command>) -> Result<(u64, Outcome), TryError> {
-        if self.has_peers() && self.standing().has_lost_quorum() {
+        if self.has_peers() && members::has_lost_quorum(&self.raft) {
             // What is taken now could be done much later, when nobody waits for it.
             return Err(TryError::NotTaken);
         }

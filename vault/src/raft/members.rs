@@ -1,6 +1,7 @@
 //! Who takes part in Raft, and changing that.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use openraft::async_runtime::{Instant, WatchReceiver};
 use openraft::error::{ClientWriteError, Fatal, RaftError};
@@ -86,6 +87,14 @@ pub(super) async fn show(raft: &Raft<Types, Machine>) -> Result<(), Fatal<Types>
         }
     }
     Ok(())
+}
+
+/// The same, without all else. It is asked for each command.
+pub(super) fn has_lost_quorum(raft: &Raft<Types, Machine>) -> bool {
+    let metrics = raft.data_metrics();
+    let acked = metrics.borrow_watched().last_quorum_acked;
+    // Nobody but a leader is acknowledged anything.
+    acked.is_some_and(|acked| acked.elapsed() >= Duration::from_millis(LEADER_SILENT_MS))
 }
 
 pub(super) fn standing(raft: &Raft<Types, Machine>) -> Standing {

@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
 use tonic::body::Body;
@@ -137,8 +137,8 @@ fn is_one_change(path: &str) -> bool {
 
 /// The socket's mode let this peer in; the daemon's own user is root, or stands for root.
 fn caller(peer: Peer) -> Caller {
-    let own = rustix::process::geteuid().as_raw();
-    if peer.uid == own { Caller::Root } else { Caller::Operator }
+    static OWN: LazyLock<u32> = LazyLock::new(|| rustix::process::geteuid().as_raw());
+    if peer.uid == *OWN { Caller::Root } else { Caller::Operator }
 }
 
 /// The code of an answer: in its headers if it failed at once, else it is on its way and done.

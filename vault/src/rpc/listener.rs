@@ -13,6 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tonic::transport::server::Connected;
 
+use crate::cork::Corked;
+
 /// Connections at one time; more wait. Far above what people and scripts of one host open.
 const CONNECTIONS_MAX: usize = 1_024;
 /// Calls at work for one connection; more wait.
@@ -37,7 +39,7 @@ pub(super) struct Peer {
 
 /// One connection.
 pub(super) struct Connection {
-    stream: UnixStream,
+    stream: Corked<UnixStream>,
     peer: Peer,
     /// While the greeting is not complete: how much of it is missing, and until when.
     greeting: Option<(usize, Pin<Box<Sleep>>)>,
@@ -65,6 +67,7 @@ async fn accept(socket: &UnixListener, places: &Arc<Semaphore>) -> Connection {
             Ok((stream, peer)) => {
                 let deadline = Box::pin(tokio::time::sleep(GREETING_DEADLINE));
                 let greeting = Some((GREETING_BYTES, deadline));
+                let stream = Corked::new(stream);
                 return Connection { stream, peer, greeting, _place: place };
             }
             Err(error) => {

@@ -28,6 +28,7 @@ use vault_core::limits::{
 use super::listener::{CALLS_PER_CONNECTION_MAX, HEADER_BYTES_MAX, STREAMS_PER_CONNECTION_MAX};
 use super::node_gate::NodeGateLayer;
 use crate::clock;
+use crate::cork::Corked;
 use crate::daemon::Daemon;
 use crate::peer::Proven;
 use crate::raft::Door;
@@ -93,7 +94,7 @@ impl NodePort {
 
 /// One connection.
 pub(super) struct Connection {
-    stream: TlsStream<Wire>,
+    stream: Corked<TlsStream<Wire>>,
     proven: Proven,
     _place: OwnedSemaphorePermit,
 }
@@ -134,7 +135,10 @@ async fn greet(
     let shaken = timeout(Duration::from_millis(HANDSHAKE_MS_MAX), shake(stream, &tls)).await;
     drop(shaking);
     match shaken {
-        Ok(Ok((stream, proven))) => return Some(Connection { stream, proven, _place: place }),
+        Ok(Ok((stream, proven))) => {
+            let stream = Corked::new(stream);
+            return Some(Connection { stream, proven, _place: place });
+        }
         Ok(Err(error)) => tracing::info!(%from, %error, "a node was not let in"),
         Err(_) => tracing::info!(%from, "a handshake took too long"),
     }

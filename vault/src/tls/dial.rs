@@ -12,10 +12,12 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
 use vault_core::limits::{DIAL_MS_MAX, DIAL_PAUSE_MS, HANDSHAKE_MS_MAX};
 
 use super::Tls;
+use crate::cork::Corked;
 use crate::world::Wire;
 
 /// What a connection is for. Each purpose has its own, so that none waits behind another's bytes.
@@ -162,7 +164,7 @@ async fn connect_paced(
     tls: Option<Arc<Tls>>,
     addr: String,
     name: String,
-) -> io::Result<TokioIo<tokio_rustls::client::TlsStream<Wire>>> {
+) -> io::Result<TokioIo<Corked<TlsStream<Wire>>>> {
     pace.dial(connect_apart(tls, addr, name)).await
 }
 
@@ -171,7 +173,7 @@ async fn connect_apart(
     tls: Option<Arc<Tls>>,
     addr: String,
     name: String,
-) -> io::Result<TokioIo<tokio_rustls::client::TlsStream<Wire>>> {
+) -> io::Result<TokioIo<Corked<TlsStream<Wire>>>> {
     let tls = tls.ok_or(io::ErrorKind::NotConnected)?;
     let connecting = tokio::spawn(connect(tls.client(), addr, name));
     connecting.await.map_err(io::Error::other).flatten().map(TokioIo::new)
@@ -181,7 +183,7 @@ async fn connect(
     config: Arc<ClientConfig>,
     addr: String,
     name: String,
-) -> io::Result<tokio_rustls::client::TlsStream<Wire>> {
+) -> io::Result<Corked<TlsStream<Wire>>> {
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no answer in time");
     let addr: SocketAddr = addr.parse().map_err(io::Error::other)?;
     let dialing = timeout(Duration::from_millis(DIAL_MS_MAX), Wire::connect(addr));
@@ -189,7 +191,8 @@ async fn connect(
     stream.set_nodelay()?;
     let name = ServerName::try_from(name).map_err(io::Error::other)?;
     let shaking = TlsConnector::from(config).connect(name, stream);
-    timeout(Duration::from_millis(HANDSHAKE_MS_MAX), shaking).await.map_err(late)?
+    let shaken = timeout(Duration::from_millis(HANDSHAKE_MS_MAX), shaking).await.map_err(late)?;
+    shaken.map(Corked::new)
 }
 
 #[cfg(test)]
