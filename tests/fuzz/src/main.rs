@@ -1,10 +1,13 @@
 //! Fuzzing without libFuzzer: every target for `COFFER_FUZZ_SECS` seconds (1 unless told), or those named
-//! as arguments. A panic ends it with the input as hex; `COFFER_FUZZ_INPUT=HEX` runs that input alone.
+//! as arguments, one on each processor. A panic ends it with the input as hex; `COFFER_FUZZ_INPUT=HEX` runs that input alone.
 
 use std::fs;
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fuzz::mutate::mutant;
@@ -17,21 +20,29 @@ fn main() -> ExitCode {
     let time = Duration::from_secs(seconds.unwrap_or(1));
     let seed = Chance::seed();
     println!("COFFER_SEED={seed}, {time:?} for each target");
-    let mut code = ExitCode::SUCCESS;
-    for (name, target, vectors) in ALL {
-        if !named.is_empty() && !named.iter().any(|wanted| wanted == name) {
-            continue;
+    let is_wanted = |name: &str| named.is_empty() || named.iter().any(|wanted| wanted == name);
+    let wanted = Mutex::new(ALL.iter().filter(|(name, ..)| is_wanted(name)));
+    let is_sound = AtomicBool::new(true);
+    let work = || {
+        while let Some((name, target, vectors)) = next(&wanted) {
+            let inputs = match std::env::var("COFFER_FUZZ_INPUT") {
+                Ok(hex) => vec![from_hex(&hex)],
+                Err(_) => corpus(name, vectors),
+            };
+            if let Err(input) = fuzz(name, *target, &inputs, time, seed) {
+                println!("{name}: panic, COFFER_FUZZ_INPUT={}", hex(&input));
+                is_sound.store(false, Ordering::Relaxed);
+            }
         }
-        let inputs = match std::env::var("COFFER_FUZZ_INPUT") {
-            Ok(hex) => vec![from_hex(&hex)],
-            Err(_) => corpus(name, vectors),
-        };
-        if let Err(input) = fuzz(name, target, &inputs, time, seed) {
-            println!("{name}: panic, COFFER_FUZZ_INPUT={}", hex(&input));
-            code = ExitCode::FAILURE;
-        }
-    }
-    code
+    };
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    if is_sound.into_inner() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The next one that nobody has taken.
+fn next<T>(all: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
+    all.lock().expect("nobody panics with it").next()
 }
 
 /// Runs a target on all inputs, then on mutants until the time is over. Gives back what it fell over.

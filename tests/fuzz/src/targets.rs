@@ -51,7 +51,8 @@ pub fn log_segment(data: &[u8]) {
     if data.len() > first {
         image.put("0000000000000002.seg", data[first..].to_vec());
     }
-    let disk_key = Arc::new(DiskKey::filled(|bytes| bytes.fill(1)).expect("there is memory for a key"));
+    let disk_key =
+        Arc::new(DiskKey::filled(|bytes| bytes.fill(1)).expect("there is memory for a key"));
     let key = LogKey { context: b"node".to_vec(), disk_key };
     let folder = Arc::new(FaultyDisk::from(image));
     let opened = log::open(folder, key, OPTIONS, Box::new(|| [9; 32]), Box::new(|_| {}));
