@@ -91,6 +91,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let ns = |time: Duration| json!(time.as_nanos());
     report.add("State::apply of a create", ns(applied.alone), "ns");
     report.add("the same, a view every 16", ns(applied.published), "ns");
+    report.add("pause for a snapshot, longest", ns(applied.pause), "ns");
     report.add("CPU time of the client", json!(own.as_secs_f64()), "s");
     report.0.print(args.json);
     Ok(())

@@ -18,6 +18,8 @@ use vault_core::versioned::{Class, Meta, VersionLimit};
 
 /// Creations that are timed.
 const TIMED: usize = 20_000;
+/// Snapshots that are timed.
+const SNAPSHOTS: usize = 1_000;
 /// As many entries are applied before a view is published, about as with 64 clients.
 const BATCH: usize = 16;
 
@@ -27,6 +29,8 @@ pub struct Applied {
     pub alone: Duration,
     /// With the view of the batch before held, as the daemon publishes it.
     pub published: Duration,
+    /// What a snapshot costs who applies: to take a view of all, and the first apply while it is held. The longest.
+    pub pause: Duration,
 }
 
 /// Fills a state, then times creations on it.
@@ -39,7 +43,8 @@ pub fn measure(objects: usize, size: usize) -> Result<Applied, Box<dyn Error>> {
     }
     let alone = next.timed(&mut state, 0)?;
     let published = next.timed(&mut state, BATCH)?;
-    Ok(Applied { alone, published })
+    let pause = next.longest_pause(&mut state)?;
+    Ok(Applied { alone, published, pause })
 }
 
 /// Makes one creation after the other.
@@ -77,6 +82,20 @@ impl Next {
         let applied = state.apply(state.index() + 1, command);
         assert!(matches!(applied.outcome, Outcome::Created(_)), "a new name is free");
         Ok(())
+    }
+
+    /// The longest of many times to take a view, and to apply one creation while it is held.
+    fn longest_pause(&mut self, state: &mut State) -> Result<Duration, Box<dyn Error>> {
+        let mut longest = Duration::ZERO;
+        for _ in 0..SNAPSHOTS {
+            let command = self.create()?;
+            let start = Instant::now();
+            let held = state.clone();
+            std::hint::black_box(state.apply(state.index() + 1, command));
+            longest = longest.max(start.elapsed());
+            drop(held);
+        }
+        Ok(longest)
     }
 
     /// The mean time of one apply; with `batch`, a copy of the state is held and renewed so often.
