@@ -41,9 +41,12 @@ impl Guarded {
     /// Makes `len` zero bytes and lets `fill` write the secret in place.
     pub fn filled(len: usize, fill: impl FnOnce(&mut [u8])) -> Result<Self, GuardError> {
         let pages = Pages::take(len).map_err(|source| GuardError { len, source })?;
+        let bytes = pages.bytes;
+        // Made first: if `fill` panics, what it wrote until then is wiped, too.
+        let guarded = Self { pages: Some(pages), len };
         // SAFETY: the body has `len` bytes or more, readable, writable and zero, and is ours alone.
-        fill(unsafe { std::slice::from_raw_parts_mut(pages.bytes.as_ptr(), len) });
-        Ok(Self { pages: Some(pages), len })
+        fill(unsafe { std::slice::from_raw_parts_mut(bytes.as_ptr(), len) });
+        Ok(guarded)
     }
 
     /// The secret bytes.
