@@ -118,7 +118,7 @@ pub struct Finish {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outlook<N> {
     pub step: Step<N>,
-    /// Nodes that are waited for, and of these: with the trust of this turn, and with a certificate of the signer.
+    /// Nodes that are waited for, and of these: with the trust that is given now, and with a certificate of the signer.
     pub counted: usize,
     pub trusting: usize,
     pub certified: usize,
