@@ -1,6 +1,7 @@
 //! What can be typed, and nothing more: the commands take it from here, checked in form only.
 
 mod backup;
+mod ca;
 mod stream;
 mod token;
 mod value;
@@ -22,6 +23,9 @@ pub(crate) use backup::BackupCommand;
 pub(crate) use backup::BackupKeyArgs;
 pub(crate) use backup::SaveBackupArgs;
 pub(crate) use backup::UpdateSwarmArgs;
+pub(crate) use ca::CaArgs;
+pub(crate) use ca::CaCommand;
+pub(crate) use ca::CaLogArgs;
 pub(crate) use stream::AuditCommand;
 pub(crate) use stream::EventsArgs;
 pub(crate) use stream::TailArgs;
@@ -144,9 +148,10 @@ pub(crate) enum SwarmCommand {
     /// Unlock this node's manager: asks for the key, or reads it from standard input
     #[command(after_help = "Example:\n  coffer swarm unlock")]
     Unlock,
-    /// Show the certificate of the swarm's root, in PEM
-    #[command(after_help = "Example:\n  coffer swarm ca > root.pem")]
-    Ca,
+    /// Show the certificate of the swarm's root, in PEM; what it signed; what of it was taken back
+    #[command(after_help = "Examples:\n  coffer swarm ca > root.pem\n  \
+                      coffer swarm ca log --verify\n  coffer swarm ca crl > crl.pem")]
+    Ca(CaArgs),
     /// Make a new data key and seal all values anew under it
     #[command(after_help = "Example:\n  coffer swarm rotate-keys")]
     RotateKeys {

@@ -3,6 +3,7 @@
 //! One connection over the daemon's Unix socket; every call has a deadline.
 
 mod backup;
+mod certificates;
 mod convert;
 mod nodes;
 mod services;

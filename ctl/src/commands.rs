@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod backup;
+pub(crate) mod ca;
 pub(crate) mod converge;
 pub(crate) mod dev;
 pub(crate) mod doctor;
@@ -68,7 +69,7 @@ async fn swarm_command(host: &Host, command: SwarmCommand) -> Result<(), Failure
         SwarmCommand::Update(args) => swarm::update(host, args).await,
         SwarmCommand::UnlockKey { quiet, rotate } => lock::unlock_key(host, rotate, quiet).await,
         SwarmCommand::Unlock => lock::unlock(host).await,
-        SwarmCommand::Ca => swarm::ca(host).await,
+        SwarmCommand::Ca(args) => ca::run(host, args).await,
         SwarmCommand::RotateKeys { detach } => keys::rotate(host, detach).await,
     }
 }

@@ -10,6 +10,7 @@ use crate::args;
 use crate::client::CallError;
 use crate::commands::audit::AuditError;
 use crate::commands::backup::BackupError;
+use crate::commands::ca::ChainBroken;
 use crate::commands::dev::DevError;
 use crate::commands::doctor::DoctorError;
 use crate::commands::events::EventsError;
@@ -51,6 +52,8 @@ pub(crate) enum Failure {
     Events(#[from] EventsError),
     #[error(transparent)]
     Audit(#[from] AuditError),
+    #[error(transparent)]
+    Chain(#[from] ChainBroken),
     #[error(transparent)]
     Swarm(#[from] SwarmError),
     #[error(transparent)]
@@ -117,6 +120,7 @@ pub(crate) fn report(result: Result<(), Failure>) -> ExitCode {
         | Failure::Versioned(_)
         | Failure::Events(_)
         | Failure::Audit(_)
+        | Failure::Chain(_)
         | Failure::Swarm(_)
         | Failure::Lock(_)
         | Failure::Target(_)

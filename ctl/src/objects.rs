@@ -258,6 +258,32 @@ pub(crate) struct Event {
     pub(crate) name: String,
 }
 
+/// A certificate that was issued. Digests and the serial number are hexadecimal.
+pub(crate) struct Certificate {
+    pub(crate) number: u64,
+    pub(crate) issued_at: i64,
+    /// Empty for one that may sign others.
+    pub(crate) node: String,
+    /// `worker`, `manager`, `root` or `unknown`.
+    pub(crate) kind: &'static str,
+    pub(crate) begins_at: i64,
+    pub(crate) ends_at: i64,
+    pub(crate) serial: String,
+    pub(crate) digest: String,
+    pub(crate) key: String,
+    pub(crate) chain: String,
+}
+
+/// What reading back the chain of certificates brought.
+pub(crate) struct ChainReport {
+    /// It holds from this number on.
+    pub(crate) first: u64,
+    pub(crate) count: u64,
+    pub(crate) head: String,
+    /// What does not hold, if anything.
+    pub(crate) broken: String,
+}
+
 /// One call, as the audit has it.
 pub(crate) struct AuditRecord {
     pub(crate) number: u64,

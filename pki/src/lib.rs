@@ -14,10 +14,12 @@
 
 pub mod base36;
 mod certificate;
+pub mod crl;
 pub mod cross;
 pub mod csr;
 pub mod identity;
 pub mod import;
+pub mod issued;
 pub mod key;
 pub mod leaf;
 pub mod pem;

@@ -8,7 +8,7 @@ pub const SERIAL_BYTES: usize = 20;
 /// Clocks of other nodes may be late by this much.
 pub(crate) const BACKDATE_SECS: u64 = 3_600;
 /// The end of the year 9999, the last that a certificate can name.
-const LAST_MOMENT_SECS: u64 = 253_402_300_799;
+pub(crate) const LAST_MOMENT_SECS: u64 = 253_402_300_799;
 /// An ID is one DNS label at most.
 const ID_BYTES_MAX: usize = 63;
 /// The name under which managers serve those who ask for a certificate.

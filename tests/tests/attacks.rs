@@ -3,6 +3,8 @@
 
 #[path = "attacks/audit.rs"]
 mod audit;
+#[path = "attacks/certificates.rs"]
+mod certificates;
 #[path = "attacks/doors.rs"]
 mod doors;
 #[path = "attacks/entries.rs"]

@@ -9,11 +9,12 @@
 mod keeper;
 mod record;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use pki::issued::Record as Issued;
 use tokio::sync::watch;
 use vault_core::command::{Actor, Outcome};
 use vault_core::id::ObjectId;
@@ -40,6 +41,8 @@ pub struct Written {
     pub request: Option<RequestId>,
     pub actor: Actor,
     pub touched: Vec<ObjectId>,
+    /// The certificates that it gave out.
+    pub issued: Vec<Arc<Issued>>,
 }
 
 /// A call that did not go through the log.
@@ -168,9 +171,9 @@ impl Audit {
         let Some(shared) = &self.0 else { return };
         let fresh = written.into_iter().filter(|(written, _)| written.index > shared.exported);
         let record = |(written, outcome): (Written, u32)| {
-            let Written { index, at, request, actor, touched } = written;
+            let Written { index, at, request, actor, touched, issued } = written;
             let request = request.map(|RequestId(id)| id);
-            Record { number: 0, at, actor, touched, outcome, request, index }
+            Record { number: 0, at, actor, touched, outcome, request, index, issued }
         };
         Self::push(shared, fresh.map(record));
     }
@@ -187,7 +190,8 @@ impl Audit {
     pub fn called(&self, called: Called) {
         let Some(shared) = &self.0 else { return };
         let Called { at, actor, touched, outcome } = called;
-        let record = Record { number: 0, at, actor, touched, outcome, request: None, index: 0 };
+        let (request, index, issued) = (None, 0, Vec::new());
+        let record = Record { number: 0, at, actor, touched, outcome, request, index, issued };
         Self::push(shared, [record]);
     }
 
@@ -211,6 +215,19 @@ impl Audit {
         let recovered = log::verify(shared.folder.as_ref(), &shared.key)?;
         let first = recovered.first.map_or(0, |index| index + 1);
         Ok((first, recovered.entries.back().map_or(0, |(position, _)| number_at(*position))))
+    }
+
+    /// The certificates that calls gave out, by number, as far as its files go back.
+    pub fn issued(&self) -> Result<BTreeMap<u64, Arc<Issued>>, LogError> {
+        let mut issued = BTreeMap::new();
+        let Some(shared) = &self.0 else { return Ok(issued) };
+        let mut visit = |position, bytes: &[u8]| {
+            let record = Record::decode(number_at(position), bytes);
+            let given = record.into_iter().flat_map(|record| record.issued);
+            issued.extend(given.map(|one| (one.number, one)));
+        };
+        log::read_all(shared.folder.as_ref(), &shared.key, &mut visit)?;
+        Ok(issued)
     }
 
     /// The last records, oldest first.

@@ -3,6 +3,7 @@
 
 mod admission;
 mod alone;
+mod crl;
 mod files;
 mod found;
 mod locking;
@@ -47,6 +48,7 @@ use crate::tls::{Dialer, Tls, TlsError};
 
 pub use admission::{AdmitError, IssueError};
 pub use alone::{AloneError, Found, stand_alone};
+pub use crl::CrlRefused;
 pub use files::Files;
 pub use found::{DRAFT, FoundError, Founding, found, found_in, remove_draft};
 pub use locking::{Locked, LockingError};

@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 pub(crate) mod ca;
+mod certificates;
 mod convert;
 mod dispatch;
 mod events;

@@ -163,11 +163,6 @@ pub(crate) async fn join_token(
     Ok(out::line(join_text(role, token, &tokens.address))?)
 }
 
-/// Shows the root's certificate, exactly the bytes whose digest stands in the join tokens.
-pub(crate) async fn ca(host: &Host) -> Result<(), Failure> {
-    Ok(out::text(Client::connect(host).await?.root().await?)?)
-}
-
 /// Changes what holds for the whole cluster. Backups first: what they ask for may be refused.
 pub(crate) async fn update(host: &Host, args: UpdateSwarmArgs) -> Result<(), Failure> {
     if args.autolock.is_none() && !args.is_about_backups() {

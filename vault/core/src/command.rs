@@ -43,6 +43,11 @@ pub struct Actor {
     pub node: Option<NodeId>,
 }
 
+impl Actor {
+    /// The cluster itself.
+    pub const NOBODY: Self = Self { uid: 0, pid: 0, call: 0, node: None };
+}
+
 /// Everything that changes the state. Values are sealed and IDs chosen before it is proposed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {

@@ -95,6 +95,8 @@ pub const SNAPSHOT_FILE_BYTES_MAX: u64 = 64 << 30;
 pub const NODES_MAX: usize = 10_000;
 /// Seconds that a removed node is remembered after its last certificate has ended.
 pub const REMOVED_KEPT_SECS: u64 = 7 * 24 * 3_600;
+/// Certificates whose records stand in the state, the newest of all: of a thousand nodes, those of more than a year.
+pub const ISSUED_KEPT: usize = 8_192;
 /// Join tokens beside the two standing ones, those that ended lately among them: each joining node looks through
 /// all of them.
 pub const TOKENS_MAX: usize = 1_000;

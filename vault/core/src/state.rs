@@ -29,6 +29,7 @@ use crate::versioned::{Class, Meta, VersionRef, Versioned};
 
 mod backups;
 mod held;
+mod issued;
 mod lock;
 mod members;
 mod nodes;
@@ -40,6 +41,7 @@ mod tokens;
 mod values;
 
 pub use held::Holder;
+pub use issued::{Issued, Revoked};
 use members::Members;
 pub use nodes::PlaceProof;
 pub use restore::Restoring;
@@ -72,6 +74,7 @@ pub struct State {
     /// Nodes that were removed, until their last certificate has ended: seconds since 1970.
     removed: OrdMap<NodeId, u64>,
     tokens: Tokens,
+    issued: Issued,
     secrets: Values,
     configs: Values,
     services: Table<Service>,
@@ -97,6 +100,7 @@ impl Default for State {
             nodes: Members::default(),
             removed: OrdMap::new(),
             tokens: Tokens::default(),
+            issued: Issued::default(),
             secrets: Values::of(Class::Secret),
             configs: Values::of(Class::Config),
             services: Table::default(),
@@ -252,6 +256,9 @@ impl State {
             node.id.object(),
             node.hostname.as_str(),
         );
+        for certificate in [&cluster.root_certificate, &node.certificate] {
+            self.record_issued(stamp.at, certificate);
+        }
         self.cluster = Some(Arc::new(Cluster { meta: stamp.meta(), ..cluster }));
         self.nodes.insert(Node { meta: stamp.meta(), ..node });
         self.workload_index = stamp.index;

@@ -1,13 +1,19 @@
 //! One audit record as bytes: version u8 | at u64 | uid u32 | pid u32 | call u16 | outcome u32 | log index u64
 //! | has request u8 | request 16 | objects u16 | object 25 ... | node 25
 //!
-//! The node is the manager that took the call. Version 1 has none.
+//! The node is the manager that took the call. Version 1 has none. Version 3 is version 2 with the certificates that the
+//! call's entry gave out, before the node: count u8 | length u8, record ...
 
+use std::sync::Arc;
+
+use pki::issued::Record as Issued;
 use vault_core::command::{Actor, Refusal};
 use vault_core::id::{NodeId, ObjectId};
 use vault_core::time::Timestamp;
 
 const VERSION: u8 = 2;
+/// The same with certificates.
+const VERSION_WITH_ISSUED: u8 = 3;
 /// The same without the node.
 const VERSION_WITHOUT_NODE: u8 = 1;
 /// In place of a node that is not known.
@@ -29,6 +35,8 @@ pub struct Record {
     pub request: Option<[u8; 16]>,
     /// The log index, for calls that went through the log.
     pub index: u64,
+    /// The certificates that its entry gave out.
+    pub issued: Vec<Arc<Issued>>,
 }
 
 /// gRPC's code for a refusal, as the caller was told it.
@@ -40,7 +48,7 @@ impl Record {
     /// The record's bytes. Its number is the place where it stands.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(64 + self.touched.len() * ID_BYTES);
-        bytes.push(VERSION);
+        bytes.push(if self.issued.is_empty() { VERSION } else { VERSION_WITH_ISSUED });
         bytes.extend_from_slice(&self.at.nanos().to_le_bytes());
         bytes.extend_from_slice(&self.actor.uid.to_le_bytes());
         bytes.extend_from_slice(&self.actor.pid.to_le_bytes());
@@ -55,6 +63,14 @@ impl Record {
         for object in objects {
             bytes.extend_from_slice(object.as_bytes());
         }
+        if !self.issued.is_empty() {
+            bytes.push(u8::try_from(self.issued.len()).unwrap_or(u8::MAX));
+        }
+        for issued in &self.issued {
+            let issued = issued.encode();
+            bytes.push(u8::try_from(issued.len()).unwrap_or(u8::MAX));
+            bytes.extend_from_slice(&issued);
+        }
         let node = self.actor.node.map_or(NO_NODE, |node| *node.object().as_bytes());
         bytes.extend_from_slice(&node);
         bytes
@@ -63,7 +79,7 @@ impl Record {
     /// Reads a record; `None` for one of a newer version.
     pub(super) fn decode(number: u64, bytes: &[u8]) -> Option<Self> {
         let (version, rest) = bytes.split_first()?;
-        if !(VERSION_WITHOUT_NODE..=VERSION).contains(version) {
+        if !(VERSION_WITHOUT_NODE..=VERSION_WITH_ISSUED).contains(version) {
             return None;
         }
         let mut rest = rest;
@@ -87,14 +103,32 @@ impl Record {
         let [has_request] = take::<1>(&mut rest)?;
         let request = Some(take(&mut rest)?).filter(|_| has_request == 1);
         let count = usize::from(u16::from_le_bytes(take(&mut rest)?));
-        if has_request > 1 || rest.len() != count * ID_BYTES {
-            return None;
-        }
-        let ids = rest.chunks_exact(ID_BYTES);
+        let (ids, mut rest) = rest.split_at_checked(count * ID_BYTES)?;
+        let ids = ids.chunks_exact(ID_BYTES);
         let ids = ids.map(|id| ObjectId::parse(std::str::from_utf8(id).ok()?).ok());
         let touched = ids.collect::<Option<_>>()?;
-        Some(Self { number, at, actor, touched, outcome, request, index })
+        let issued = match *version {
+            VERSION_WITH_ISSUED => take_issued(&mut rest)?,
+            _ => Vec::new(),
+        };
+        if has_request > 1 || !rest.is_empty() {
+            return None;
+        }
+        Some(Self { number, at, actor, touched, outcome, request, index, issued })
     }
+}
+
+/// One certificate at least.
+fn take_issued(bytes: &mut &[u8]) -> Option<Vec<Arc<Issued>>> {
+    let [count] = take(bytes)?;
+    let one = |_| {
+        let [length] = take(bytes)?;
+        let (record, rest) = bytes.split_at_checked(usize::from(length))?;
+        *bytes = rest;
+        Issued::decode(record).map(Arc::new)
+    };
+    let all: Option<Vec<_>> = (0..count).map(one).collect();
+    all.filter(|all| !all.is_empty())
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
@@ -105,6 +139,8 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
+    use pki::issued::{CHAIN_START, Facts};
+
     use super::*;
 
     #[test]
@@ -122,12 +158,18 @@ mod tests {
             outcome: 6,
             request: Some([8; 16]),
             index: 42,
+            issued: Vec::new(),
         };
-        let bytes = record.encode();
-        crate::testing::assert_golden("audit-record-2", &bytes);
-        assert_eq!(Record::decode(7, &bytes), Some(record));
-        for cut in 0..bytes.len() {
-            assert_eq!(Record::decode(7, &bytes[..cut]), None, "cut at {cut}");
+        let certificate = |n| Issued::after(n, CHAIN_START, 9, Facts::of("no certificate"));
+        let issued = vec![Arc::new(certificate(0)), Arc::new(certificate(1))];
+        let with_issued = Record { issued, ..record.clone() };
+        for (golden, record) in [("audit-record-2", record), ("audit-record-3", with_issued)] {
+            let bytes = record.encode();
+            crate::testing::assert_golden(golden, &bytes);
+            assert_eq!(Record::decode(7, &bytes), Some(record));
+            for cut in 0..bytes.len() {
+                assert_eq!(Record::decode(7, &bytes[..cut]), None, "cut at {cut}");
+            }
         }
     }
 

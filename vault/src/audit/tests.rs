@@ -22,7 +22,7 @@ fn called(call: u16) -> Called {
 fn written(index: u64) -> Written {
     let actor = Actor { uid: 0, pid: 1, call: 20, node: None };
     let at = Timestamp::from_nanos(index);
-    Written { index, at, request: None, actor, touched: vec![] }
+    Written { index, at, request: None, actor, touched: vec![], issued: vec![] }
 }
 
 /// Ends the writer: it holds the files until all is written.

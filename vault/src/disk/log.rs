@@ -102,7 +102,16 @@ pub fn open_with(
 /// Reads a log and checks all of it, without starting a segment: for one that may be written meanwhile.
 /// Hands out the last entry alone.
 pub fn verify(folder: &dyn Folder, key: &LogKey) -> Result<Recovered, LogError> {
-    recover::read(folder, key, 0, &mut |_, _| {}).map(|read| read.recovered)
+    read_all(folder, key, &mut |_, _| {})
+}
+
+/// The same, and shows every record.
+pub fn read_all(
+    folder: &dyn Folder,
+    key: &LogKey,
+    visit: Visit<'_>,
+) -> Result<Recovered, LogError> {
+    recover::read(folder, key, 0, visit).map(|read| read.recovered)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use openraft::{EntryPayload, OptionalSend};
 use prost::Message;
 use proto::stored::{self, snapshot_record::Record};
 use tokio::sync::watch;
-use vault_core::command::{Applied, Command, Outcome};
+use vault_core::command::{Actor, Applied, Command, Outcome};
 use vault_core::duty::Duties;
 use vault_core::event::Event;
 use vault_core::id::ClusterId;
@@ -232,9 +232,12 @@ impl View {
     fn command(&mut self, index: u64, command: Command, done: &mut Done) -> Outcome {
         let (at, request, actor) = (command.at, command.request, command.actor);
         let touched = actor.map_or_else(Vec::new, |_| command.action.objects());
+        let issued_before = self.state.issued().count();
         let Applied { outcome, events } = self.state.apply(index, command);
-        if let Some(actor) = actor {
-            let written = Written { index, at, request, actor, touched };
+        let issued: Vec<_> = self.state.issued().since(issued_before).cloned().collect();
+        // A certificate that nobody asked for by a call is told, too.
+        if let Some(actor) = actor.or_else(|| (!issued.is_empty()).then_some(Actor::NOBODY)) {
+            let written = Written { index, at, request, actor, touched, issued };
             done.audited.push((written, Audit::code_of(&outcome)));
         }
         done.events.extend(events);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use proto::v1::{
-    audit_server, backup_server, configs_server, events_server, nodes_server, secrets_server,
-    services_server, swarm_server, tokens_server,
+    audit_server, backup_server, certificates_server, configs_server, events_server, nodes_server,
+    secrets_server, services_server, swarm_server, tokens_server,
 };
 use tonic::Status;
 use tonic::body::Body;
@@ -46,6 +46,9 @@ impl Service<Request<Body>> for Dispatch {
             nodes_server::SERVICE_NAME => answer!(nodes_server::NodesServer),
             swarm_server::SERVICE_NAME => answer!(swarm_server::SwarmServer),
             tokens_server::SERVICE_NAME => answer!(tokens_server::TokensServer),
+            certificates_server::SERVICE_NAME => {
+                answer!(certificates_server::CertificatesServer)
+            }
             events_server::SERVICE_NAME => answer!(events_server::EventsServer),
             backup_server::SERVICE_NAME => answer!(backup_server::BackupServer),
             audit_server::SERVICE_NAME => answer!(audit_server::AuditServer),

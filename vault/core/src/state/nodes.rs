@@ -56,6 +56,7 @@ impl State {
         }
         let joined = Node { meta: stamp.meta(), raft_id: raft_id(stamp, node.role), ..node };
         stamp.event(ObjectKind::Node, EventAction::Create, id.object(), joined.hostname.as_str());
+        self.record_issued(stamp.at, &joined.certificate);
         self.nodes.insert(joined);
         self.workload_index = stamp.index;
         Ok(Outcome::Created(vec![id.object()]))
@@ -87,6 +88,7 @@ impl State {
         let surplus = pins.len().saturating_sub(PINS_MAX);
         pins.drain(..surplus);
         let Issued { certificate, end_secs: certificate_end_secs, .. } = issued;
+        self.record_issued(stamp.at, &certificate);
         self.change_node(stamp, Node { pins, certificate, certificate_end_secs, ..node });
         Ok(Outcome::Done)
     }
@@ -133,6 +135,7 @@ impl State {
         if is_demoted {
             self.duties.after_loss(stamp.index);
             self.tokens.revoke_known(stamp.at, Some(Role::Manager));
+            self.revoke_certificates(stamp.at, update.id, Some(Role::Manager));
         }
         self.change_node(stamp, Node { role, availability, labels, status, raft_id, ..node });
         self.workload_index = stamp.index;
@@ -152,6 +155,7 @@ impl State {
         if node.status == NodeStatus::Ready && !is_forced {
             return Err(Refusal::NodeIsNotDown { id });
         }
+        self.revoke_certificates(stamp.at, id, None);
         self.nodes.remove(&id);
         self.forget_removed(stamp.at.secs());
         self.removed.insert(id, node.certificate_end_secs);
@@ -172,6 +176,7 @@ impl State {
     pub(super) fn stand_alone(&mut self, stamp: &mut Stamp, left: NodeId) -> Outcome {
         let others: Vec<_> = self.managers().filter(|node| node.id != left).cloned().collect();
         for other in others {
+            self.revoke_certificates(stamp.at, other.id, Some(Role::Manager));
             let fenced = Node {
                 role: Role::Worker,
                 raft_id: None,

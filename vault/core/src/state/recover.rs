@@ -9,9 +9,14 @@ impl State {
     /// anew, under another ID. Tasks are gone with the nodes that ran them; the services are still there.
     #[must_use]
     pub fn alone(mut self, node: Node) -> Self {
-        for other in self.nodes.values() {
+        let others: Vec<_> = self.nodes.values().cloned().collect();
+        for other in others {
+            if other.id != node.id {
+                self.revoke_certificates(self.clock, other.id, None);
+            }
             self.removed.insert(other.id, other.certificate_end_secs);
         }
+        self.record_issued(self.clock, &node.certificate);
         let meta =
             Meta { version_index: self.index, created_at: self.clock, updated_at: self.clock };
         self.removed.remove(&node.id);

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::State;
+use pki::issued::Record;
+
+use super::{Revoked, State};
 use crate::cluster::Cluster;
 use crate::command::Outcome;
 use crate::duty::Duties;
@@ -63,6 +65,16 @@ impl Restoring {
     /// One join token beside the standing ones.
     pub fn token(&mut self, token: Token) {
         self.0.tokens.insert(token);
+    }
+
+    /// One certificate that was issued, the oldest first.
+    pub fn issued(&mut self, record: Record) {
+        self.0.issued.insert(record);
+    }
+
+    /// One certificate that was taken back.
+    pub fn revoked(&mut self, serial: Vec<u8>, revoked: Revoked) {
+        self.0.issued.insert_revoked(serial, revoked);
     }
 
     /// One secret or config.

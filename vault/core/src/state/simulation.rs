@@ -223,6 +223,7 @@ fn restored(state: &State) -> State {
     restoring.clock(state.index(), state.clock(), state.epoch());
     state.cluster().into_iter().for_each(|cluster| restoring.cluster(Cluster::clone(cluster)));
     state.nodes().for_each(|node| restoring.node(Node::clone(node)));
+    state.issued().kept().for_each(|record| restoring.issued(record.as_ref().clone()));
     state
         .secrets()
         .iter()

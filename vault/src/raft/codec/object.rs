@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pki::issued::Record as IssuedRecord;
 use prost::bytes::Bytes;
 use proto::bound;
 use proto::stored::{self, snapshot_record::Record};
@@ -14,7 +15,7 @@ use vault_core::name::{SecretName, ServiceName, Target};
 use vault_core::request::RequestId;
 use vault_core::seal::{Epoch, Sealed};
 use vault_core::service::{Grant, Service, ServiceSpec};
-use vault_core::state::{Restoring, State};
+use vault_core::state::{Restoring, Revoked, State};
 use vault_core::task::{Held, Task, TaskStatus};
 use vault_core::time::Timestamp;
 use vault_core::versioned::{
@@ -34,6 +35,14 @@ pub(in crate::raft) fn records_of(state: &State) -> impl Iterator<Item = Record>
         Record::RemovedNode(stored::RemovedNode { id: id.to_string(), end_secs })
     });
     let tokens = state.tokens().iter().map(|token| Record::Token(token::token_to(token)));
+    let issued = state
+        .issued()
+        .kept()
+        .map(|record| Record::Issued(stored::Issued { record: record.encode() }));
+    let revoked = state.issued().revoked().map(|(serial, revoked)| {
+        let Revoked { at_secs, end_secs } = revoked;
+        Record::Revoked(stored::Revoked { serial: serial.to_vec(), at_secs, end_secs })
+    });
     let of = |class| {
         let objects = state.of_class(class).iter();
         objects.map(move |object| Record::Value(versioned_to(class, object)))
@@ -44,8 +53,8 @@ pub(in crate::raft) fn records_of(state: &State) -> impl Iterator<Item = Record>
     let requests = state.requests().iter().map(|(RequestId(id), outcome)| {
         Record::Request(stored::Request { id: id.to_vec(), outcome: Some(outcome_to(outcome)) })
     });
-    let all =
-        cluster.into_iter().chain(nodes).chain(removed).chain(tokens).chain(values).chain(services);
+    let identity = cluster.into_iter().chain(nodes).chain(removed).chain(tokens);
+    let all = identity.chain(issued).chain(revoked).chain(values).chain(services);
     all.chain(tasks).chain(requests)
 }
 
@@ -96,6 +105,14 @@ pub(in crate::raft) fn restore(record: Record, state: &mut Restoring) -> Result<
             state.removed_node(NodeId::parse(&node.id)?, node.end_secs);
         }
         Record::Token(token) => state.token(token::token_from(token)?),
+        Record::Issued(issued) => {
+            let record = IssuedRecord::decode(&issued.record);
+            state.issued(record.ok_or(CodecError::Range { field: "issued" })?);
+        }
+        Record::Revoked(revoked) => {
+            let stored::Revoked { serial, at_secs, end_secs } = revoked;
+            state.revoked(serial, Revoked { at_secs, end_secs });
+        }
         Record::Value(value) => {
             let class = class_from(value.class)?;
             state.versioned(class, versioned_from(value)?);

@@ -427,7 +427,19 @@ fn case_c21_a_state_comes_back_from_its_records() {
         format!("{before}{}", rest.split_once("epoch").unwrap().1)
     };
     assert_eq!(shown(&restored), shown(&state));
-    assert_golden("snapshot-records-3", &bytes);
+    assert_golden("snapshot-records-4", &bytes);
+}
+
+#[test]
+fn a_certificate_that_was_taken_back_stays_so() {
+    let revoked = stored::Revoked { serial: vec![7; 20], at_secs: 5, end_secs: 9 };
+    let record = stored::snapshot_record::Record::Revoked(revoked);
+    let mut restoring = Restoring::default();
+    restore(record.clone(), &mut restoring).unwrap();
+    let state = restoring.finish();
+    assert_eq!(records_of(&state).collect::<Vec<_>>(), std::slice::from_ref(&record));
+    let stored = stored::SnapshotRecord { record: Some(record) };
+    assert_golden("snapshot-revoked", &stored.encode_to_vec());
 }
 
 #[test]

@@ -188,6 +188,7 @@ fn a_state_put_together_from_its_parts_is_the_same() {
     parts.clock(state.index(), state.clock(), state.epoch());
     parts.cluster(Cluster::clone(state.cluster().unwrap()));
     state.nodes().for_each(|node| parts.node(Node::clone(node)));
+    state.issued().kept().for_each(|record| parts.issued(record.as_ref().clone()));
     for class in [Class::Secret, Class::Config] {
         state.of_class(class).iter().for_each(|one| parts.versioned(class, one.as_ref().clone()));
     }
