@@ -12,6 +12,7 @@ const FILES: &[&str] = &[
     "proto/coffer/v1/peers.proto",
     "proto/coffer/v1/stored.proto",
     "proto/docker/swarmkit/v1/ca.proto",
+    "proto/docker/swarmkit/v1/dispatcher.proto",
 ];
 
 /// Packages, and the modules of `src/lib.rs` that they stand in.

@@ -326,6 +326,21 @@ pub(crate) struct Node {
     pub(crate) version_index: u64,
     pub(crate) created_at: i64,
     pub(crate) updated_at: i64,
+    /// Seconds since 1970.
+    pub(crate) certificate_end: u64,
+    pub(crate) machine: Machine,
+}
+
+/// What a worker said of its machine; empty of a manager.
+#[derive(Default)]
+pub(crate) struct Machine {
+    pub(crate) os: String,
+    pub(crate) architecture: String,
+    pub(crate) nano_cpus: u64,
+    pub(crate) memory_bytes: u64,
+    pub(crate) labels: Labels,
+    /// It runs a stock Docker Engine.
+    pub(crate) is_engine: bool,
 }
 
 /// One secret as a file of a service's tasks.

@@ -7,6 +7,7 @@ pub mod binaries;
 pub mod cluster;
 pub mod daemon;
 pub mod disk;
+pub mod engine;
 pub mod faketime;
 pub mod golden;
 pub mod http;

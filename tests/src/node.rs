@@ -61,6 +61,11 @@ impl Node {
         Self { address: Some(own_address()), ..self }
     }
 
+    /// The same, on an address of this host that is given.
+    pub fn listening_at(self, address: &str) -> Self {
+        Self { address: Some(address.to_owned()), ..self }
+    }
+
     /// The same, reached by others through somebody at this address.
     pub fn behind(self, advertised: &str) -> Self {
         Self { advertised: Some(advertised.to_owned()), ..self }

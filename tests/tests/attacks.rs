@@ -15,6 +15,8 @@ mod frames;
 mod identity;
 #[path = "attacks/members.rs"]
 mod members;
+#[path = "attacks/open.rs"]
+mod open;
 #[path = "attacks/reads.rs"]
 mod reads;
 #[path = "attacks/serials.rs"]

@@ -35,7 +35,7 @@ use crate::manager::{
 use crate::meters::Meters;
 use crate::raft::{Freshness, View};
 use crate::rpc::NodePort;
-use crate::{clocks, duty, level, lock, moved, renewal, roster, rotation, scheduler};
+use crate::{clocks, duty, level, lock, moved, renewal, roster, rotation, scheduler, sessions};
 
 /// How long a join waits for its vote. Swarm's time.
 const JOIN_PATIENCE: Duration = Duration::from_secs(20);
@@ -248,6 +248,7 @@ impl Daemon {
         tokio::spawn(roster::keep_roster(Arc::clone(&manager)));
         tokio::spawn(crate::backup::keep_backups(Arc::clone(&manager)));
         tokio::spawn(clocks::keep_clocks(Arc::clone(&manager)));
+        tokio::spawn(sessions::keep_sessions(Arc::clone(&manager)));
         let others = self.config.managers.clone();
         tokio::spawn(moved::announce(Arc::clone(&manager), own_place(addr), others));
         let stop = watch::Sender::new(false);

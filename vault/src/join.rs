@@ -29,10 +29,8 @@ use crate::manager::{self, CLUSTER, DRAFT, Files, Limits, Manager, ManagerError}
 use crate::tls::{self, Credentials, TlsError, dial_once};
 use crate::{clock, entropy, rpc};
 
-/// The name that a manager's certificate has for joining nodes.
+/// The name that every manager's certificate has, whoever leads.
 const CA_NAME: &str = "swarm-ca";
-/// The name that every manager's certificate has.
-const MANAGER_NAME: &str = "swarm-manager";
 
 /// What a node joins with.
 pub struct Joining {
@@ -135,7 +133,7 @@ pub async fn join_in(
     let (node, chain) = certificate(&joining, &roots, &own).await?;
     let credentials = Credentials { chain, key: Zeroizing::new(own.expose().to_vec()), roots };
     let config = tls::Tls::new(&credentials)?.client();
-    let channel = dial(config, addr, MANAGER_NAME).await?;
+    let channel = dial(config, addr, CA_NAME).await?;
     let admitted = rpc::peers::admit(channel.clone(), &joining.place).await?;
     let keys = rpc::peers::keyring_over(channel.clone()).await?;
     let locked = rpc::ca::unlock_key(channel).await?;

@@ -39,6 +39,7 @@ pub mod rotation;
 mod rpc;
 pub mod runner;
 mod scheduler;
+pub mod sessions;
 pub mod space;
 pub mod start;
 #[cfg(test)]

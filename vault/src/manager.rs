@@ -43,10 +43,11 @@ use crate::keys::{KeyChangeError, Keys};
 use crate::lock::Locking;
 use crate::meters::Meters;
 use crate::raft::{Consensus, Freshness, ProposeError, Start, StartError, View};
+use crate::sessions::Sessions;
 use crate::space::{RESERVE_BYTES, Space};
 use crate::tls::{Dialer, Tls, TlsError};
 
-pub use admission::{AdmitError, IssueError};
+pub use admission::{AdmitError, Applicant, IssueError};
 pub use alone::{AloneError, Found, stand_alone};
 pub use crl::CrlRefused;
 pub use files::Files;
@@ -182,6 +183,7 @@ pub struct Manager {
     space: Space,
     memory_budget: u64,
     meters: Arc<Meters>,
+    sessions: Sessions,
 }
 
 impl Manager {
@@ -266,6 +268,7 @@ impl Manager {
             space,
             memory_budget,
             meters,
+            sessions: Sessions::default(),
         })
     }
 
@@ -297,6 +300,11 @@ impl Manager {
     /// TLS as this node speaks it.
     pub fn tls(&self) -> &Arc<Tls> {
         &self.tls
+    }
+
+    /// Sessions of nodes, while this manager leads.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// Connections to other nodes.

@@ -21,8 +21,8 @@ use crate::tls::Lane;
 
 /// Between two tries to tell the others.
 const AGAIN: Duration = Duration::from_millis(500);
-/// The name that every manager's certificate has: for one of whom only the address is known.
-const ANY_MANAGER: &str = "swarm-manager";
+/// The name that every manager's certificate has, whoever leads: for one of whom only the address is known.
+const ANY_MANAGER: &str = "swarm-ca";
 
 /// Tells the others once after a start what changed about this manager: another address, if the place names one, a
 /// newer program, another host name.

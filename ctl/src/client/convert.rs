@@ -12,6 +12,7 @@ use crate::objects::Grant;
 use crate::objects::Holder;
 use crate::objects::KeyStatus;
 use crate::objects::LogLine;
+use crate::objects::Machine;
 use crate::objects::Meta;
 use crate::objects::Node;
 use crate::objects::Service;
@@ -60,6 +61,15 @@ pub(super) fn node(wire: v1::Node, self_id: &str) -> Result<Node, CallError> {
         version_index: wire.version_index,
         created_at: wire.created_at,
         updated_at: wire.updated_at,
+        certificate_end: wire.certificate_end,
+        machine: Machine {
+            os: wire.os,
+            architecture: wire.architecture,
+            nano_cpus: wire.nano_cpus,
+            memory_bytes: wire.memory_bytes,
+            labels: wire.engine_labels,
+            is_engine: wire.is_engine,
+        },
     })
 }
 

@@ -107,16 +107,35 @@ fn document(node: &Node) -> Value {
             "Role": node.role,
             "Availability": node.availability.to_lowercase(),
         },
-        "Description": {
-            "Hostname": node.hostname,
-            "Engine": { "EngineVersion": node.engine_version },
-        },
+        "Description": description(node),
+        "CertificateEnd": node.certificate_end,
         "Status": { "State": node.state.to_lowercase(), "Addr": node.addr },
     });
     if let (Some(manager), Some(fields)) = (manager, document.as_object_mut()) {
         fields.insert("ManagerStatus".to_owned(), manager);
     }
     document
+}
+
+/// A worker says more of itself than a manager.
+fn description(node: &Node) -> Value {
+    let machine = &node.machine;
+    if machine.os.is_empty() {
+        return json!({
+            "Hostname": node.hostname,
+            "Engine": { "EngineVersion": node.engine_version },
+        });
+    }
+    json!({
+        "Hostname": node.hostname,
+        "Platform": { "Architecture": machine.architecture, "OS": machine.os },
+        "Resources": { "NanoCPUs": machine.nano_cpus, "MemoryBytes": machine.memory_bytes },
+        "Engine": {
+            "EngineVersion": node.engine_version,
+            "Labels": machine.labels,
+            "IsDockerEngine": machine.is_engine,
+        },
+    })
 }
 
 /// Makes workers managers. Stops at the first that it cannot.
@@ -207,6 +226,8 @@ mod tests {
             version_index: 1,
             created_at: 0,
             updated_at: 0,
+            certificate_end: 0,
+            machine: crate::objects::Machine::default(),
         };
         let rows = [node("a", "Leader", true), node("b", "", false)].map(row).into();
         let table = Listing { columns: COLUMNS, rows }.render(&Format::Table).unwrap();

@@ -24,6 +24,9 @@ struct IssueRequest {
     csr: Vec<u8>,
     #[prost(string, tag = "3")]
     token: String,
+    /// Of a node that runs `cofferd`.
+    #[prost(uint32, tag = "1000")]
+    coffer_level: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -41,7 +44,7 @@ fn request() -> Vec<u8> {
 
 /// Asks a manager for a node of that key. The caller's own certificate means nothing then.
 fn ask(by: &Impostor, manager: &Node, csr: &[u8], token: &str) -> Result<String, Status> {
-    let asked = IssueRequest { csr: csr.to_vec(), token: token.to_owned() };
+    let asked = IssueRequest { csr: csr.to_vec(), token: token.to_owned(), coffer_level: 1 };
     let answer = by.call(manager, ISSUE, &asked)?;
     Ok(IssueResponse::decode(&answer[..]).expect("it reads").node_id)
 }

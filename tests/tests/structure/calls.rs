@@ -25,10 +25,11 @@ fn paths(text: &str) -> BTreeSet<String> {
     paths
 }
 
-const DESCRIBED: [&str; 3] = [
+const DESCRIBED: [&str; 4] = [
     "proto/proto/coffer/v1/control.proto",
     "proto/proto/coffer/v1/peers.proto",
     "proto/proto/docker/swarmkit/v1/ca.proto",
+    "proto/proto/docker/swarmkit/v1/dispatcher.proto",
 ];
 
 #[test]

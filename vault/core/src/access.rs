@@ -73,6 +73,10 @@ pub enum Call {
     CaUnlockKey,
     CaIssue,
     CaStatus,
+    DispatcherSession,
+    DispatcherHeartbeat,
+    DispatcherTaskStatus,
+    DispatcherAssignments,
 }
 
 /// Who calls.
@@ -176,6 +180,15 @@ pub const CALLS: &[(Call, u16, &str, Who)] = &[
     (Call::CaUnlockKey, 221, "/docker.swarmkit.v1.CA/GetUnlockKey", Who::Managers),
     (Call::CaIssue, 222, "/docker.swarmkit.v1.NodeCA/IssueNodeCertificate", Who::Anybody),
     (Call::CaStatus, 223, "/docker.swarmkit.v1.NodeCA/NodeCertificateStatus", Who::Anybody),
+    (Call::DispatcherSession, 230, "/docker.swarmkit.v1.Dispatcher/Session", Who::Nodes),
+    (Call::DispatcherHeartbeat, 231, "/docker.swarmkit.v1.Dispatcher/Heartbeat", Who::Nodes),
+    (
+        Call::DispatcherTaskStatus,
+        232,
+        "/docker.swarmkit.v1.Dispatcher/UpdateTaskStatus",
+        Who::Nodes,
+    ),
+    (Call::DispatcherAssignments, 233, "/docker.swarmkit.v1.Dispatcher/Assignments", Who::Nodes),
 ];
 
 impl Call {

@@ -9,7 +9,7 @@ use crate::feature::Level;
 use crate::id::{NodeId, ObjectId, ServiceId, TaskId, TokenId};
 use crate::labels::Labels;
 use crate::name::SecretName;
-use crate::node::{Availability, KeyPin, Node, NodeStatus, Role};
+use crate::node::{Availability, Described, KeyPin, Node, NodeStatus, Role};
 use crate::request::RequestId;
 use crate::seal::{Epoch, KeyDigest, Kind, Sealed};
 use crate::service::ServiceSpec;
@@ -86,6 +86,8 @@ pub enum Action {
     RenewNode(NodeId, Issued, Option<KeyPin>),
     /// What a manager says of itself when it comes to take part.
     PlaceManager(NodeId, ManagerPlace),
+    /// What a worker says of itself when it comes. It is heard of from then on.
+    DescribeNode(NodeId, Box<Described>),
     UpdateNode(NodeUpdate),
     /// Refused for a node that is heard of, unless forced.
     RemoveNode(NodeId, bool),
@@ -122,10 +124,11 @@ impl Action {
             Self::Update(_, update) => vec![update.id],
             Self::CreateService(id, _) | Self::RemoveService(id) => vec![id.object()],
             Self::AdmitNode(node) => vec![node.id.object()],
-            Self::StandAlone(id) => vec![id.object()],
-            Self::RenewNode(id, ..) | Self::PlaceManager(id, _) | Self::RemoveNode(id, _) => {
-                vec![id.object()]
-            }
+            Self::StandAlone(id)
+            | Self::RenewNode(id, ..)
+            | Self::PlaceManager(id, _)
+            | Self::DescribeNode(id, _)
+            | Self::RemoveNode(id, _) => vec![id.object()],
             Self::UpdateNode(update) => vec![update.id.object()],
             Self::CreateToken(new) => vec![new.id.object()],
             Self::RevokeToken(id) => vec![id.object()],
@@ -245,6 +248,8 @@ pub struct Issued {
     pub end_secs: u64,
     /// What the certificate says it is. Refused if the record says otherwise by now.
     pub role: Role,
+    /// What a stock engine asked for it with; empty for a node of ours.
+    pub request: Vec<u8>,
 }
 
 /// Where a manager is, and what it runs.
@@ -382,6 +387,10 @@ pub enum Refusal {
     NodeIsManager { id: NodeId },
     #[error("node {id} is not down and can't be removed")]
     NodeIsNotDown { id: NodeId },
+    #[error(
+        "node {id} is a Docker Engine, which is a worker here and nothing else: a manager runs cofferd, and joins with the token that 'coffer swarm join-token manager' shows"
+    )]
+    NodeIsEngine { id: NodeId },
     #[error("the swarm has as many nodes as it may have: {max}")]
     NodesTooMany { max: usize },
     /// The node's role was changed while its certificate was made: it asks again.

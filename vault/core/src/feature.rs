@@ -65,6 +65,7 @@ pub fn since(action: &Action) -> Level {
         | Action::AdmitNode(_)
         | Action::RenewNode(..)
         | Action::PlaceManager(..)
+        | Action::DescribeNode(..)
         | Action::UpdateNode(_)
         | Action::RemoveNode(..)
         | Action::StandAlone(_)

@@ -30,6 +30,7 @@ pub mod name;
 pub mod node;
 #[cfg(planted)]
 pub mod planted;
+pub mod presence;
 pub mod probe;
 pub mod reason;
 pub mod recovery;

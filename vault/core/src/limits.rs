@@ -185,6 +185,35 @@ pub const RENEW_AHEAD_MAX_NS: u64 = 1_800_000_000_000;
 /// Seconds by which the clocks of a joining node and of the manager that it asks may differ: as above, for either.
 pub const JOIN_CLOCKS_APART_SECS_MAX: u64 = 1_800;
 
+/// How often a worker is to be heard of. Swarm's time.
+pub const WORKER_BEAT: Duration = Duration::from_secs(5);
+/// A worker asks so much earlier or later, by chance: those that came together do not stay together. Swarm's time.
+pub const WORKER_BEAT_SPREAD: Duration = Duration::from_millis(500);
+/// A worker that was not heard of for so many times is down. Swarm's number.
+pub const WORKER_BEATS_MISSED_MAX: u32 = 3;
+/// The same under a new leader, which has to be found first. Swarm's number.
+pub const WORKER_BEATS_MISSED_AT_FIRST: u32 = 6;
+/// Sessions that a node may begin within `SESSIONS_WINDOW`. Swarm's number.
+pub const SESSIONS_BEGUN_MAX: u32 = 3;
+/// Swarm's time.
+pub const SESSIONS_WINDOW: Duration = Duration::from_secs(8);
+/// What a worker may take to begin a session, or to be answered; and a follower to be answered by who leads.
+pub const WORKER_CALL_MAX: Duration = Duration::from_secs(5);
+/// A worker that finds no manager tries again after this, at first. Swarm's time.
+pub const SESSION_RETRY_FIRST: Duration = Duration::from_millis(100);
+/// The same at most. Swarm's time.
+pub const SESSION_RETRY_MOST: Duration = Duration::from_secs(8);
+/// Bytes of the labels that a worker's daemon says of its machine: each record is in every manager's memory.
+pub const MACHINE_LABEL_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of one message of a node to the managers, and back: certificates and a description are far smaller.
+pub const NODE_MESSAGE_BYTES_MAX: usize = 256 * 1024;
+/// Bytes that a connection may say before it is known what it asks for: a ClientHello is a tenth of it.
+pub const TLS_HELLO_BYTES_MAX: usize = 32 * 1024;
+/// Bytes that wait each way of a connection that is handed on to who leads.
+pub const SPLICE_BYTES: usize = 4 * 1024;
+/// Managers that a worker is told of and remembers.
+pub const MANAGERS_TOLD_MAX: usize = 64;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,6 +254,10 @@ mod tests {
             ("BACKUP_PIECE_BYTES", bytes(BACKUP_PIECE_BYTES), "256 KiB"),
             ("BACKUP_EVERY_SECS_MAX", BACKUP_EVERY_SECS_MAX, "31 days"),
             ("CERTIFICATE_WARN_SECS", CERTIFICATE_WARN_SECS, "14 days"),
+            ("MACHINE_LABEL_BYTES_MAX", bytes(MACHINE_LABEL_BYTES_MAX), "4 KiB"),
+            ("TLS_HELLO_BYTES_MAX", bytes(TLS_HELLO_BYTES_MAX), "32 KiB"),
+            ("SPLICE_BYTES", bytes(SPLICE_BYTES), "4 KiB"),
+            ("NODE_MESSAGE_BYTES_MAX", bytes(NODE_MESSAGE_BYTES_MAX), "256 KiB"),
             ("ROOT_WARN_SECS", ROOT_WARN_SECS, "1 year"),
             ("REMOVED_KEPT_SECS", REMOVED_KEPT_SECS, "7 days"),
             ("TOKENS_KEPT_SECS", TOKENS_KEPT_SECS, "7 days"),

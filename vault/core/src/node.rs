@@ -37,6 +37,42 @@ pub enum NodeStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyPin(pub [u8; KEY_DIGEST_BYTES]);
 
+/// What is told of a node's machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Machine {
+    pub os: String,
+    pub architecture: String,
+    pub nano_cpus: u64,
+    pub memory_bytes: u64,
+    /// What whoever runs its daemon says of it.
+    pub labels: Labels,
+}
+
+/// What a worker says of itself when it comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    pub hostname: String,
+    pub engine_version: String,
+    /// The feature level that it knows.
+    pub level: Level,
+    pub machine: Machine,
+}
+
+impl Described {
+    /// Whether a node's record says all of it.
+    pub fn is_known_of(&self, node: &Node) -> bool {
+        (&node.hostname, &node.engine_version, node.level, &node.machine)
+            == (&self.hostname, &self.engine_version, self.level, &self.machine)
+    }
+}
+
+/// A stock Docker Engine, and no node of ours: a worker for good.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Engine {
+    /// Its latest certificate request, byte for byte: it takes no certificate but for that one.
+    pub request: Vec<u8>,
+}
+
 /// A node's record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
@@ -63,6 +99,9 @@ pub struct Node {
     pub certificate_end_secs: u64,
     /// What it joined with, unless that was a standing token.
     pub token: Option<TokenId>,
+    pub machine: Machine,
+    /// None of one that runs `cofferd`.
+    pub engine: Option<Engine>,
 }
 
 impl Node {

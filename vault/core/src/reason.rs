@@ -26,6 +26,7 @@ pub fn of(refusal: &Refusal) -> &'static str {
         Refusal::NoLabel { .. } => "no_label",
         Refusal::NodeIsManager { .. } => "node_is_manager",
         Refusal::NodeIsNotDown { .. } => "node_is_not_down",
+        Refusal::NodeIsEngine { .. } => "node_is_engine",
         Refusal::NodesTooMany { .. } => "nodes_too_many",
         Refusal::RoleChanged { .. } => "role_changed",
         Refusal::KeyEnded { .. } => "key_ended",
@@ -45,7 +46,7 @@ mod tests {
     use crate::token::Standing;
     use crate::versioned::VersionRef;
 
-    fn refusals() -> [Refusal; 28] {
+    fn refusals() -> [Refusal; 29] {
         let (kind, name) = (ObjectKind::Secret, SecretName::parse("a").unwrap());
         let (id, number) = (NodeId::from_entropy([1; 17]), 1);
         let (text, token) = (String::new, TokenId::from_entropy([1; 17]));
@@ -72,6 +73,7 @@ mod tests {
             Refusal::NoLabel { key: text() },
             Refusal::NodeIsManager { id },
             Refusal::NodeIsNotDown { id },
+            Refusal::NodeIsEngine { id },
             Refusal::NodesTooMany { max: 1 },
             Refusal::RoleChanged { id },
             Refusal::KeyEnded { id },

@@ -31,9 +31,9 @@ pub fn plan(state: &State, now: Timestamp, fresh: &mut dyn FnMut() -> TaskId) ->
     planner.plan
 }
 
-/// Tasks that run or are to run, by active node.
+/// Tasks that run or are to run, by active node. Workers are given none yet.
 fn load(state: &State) -> BTreeMap<NodeId, usize> {
-    let active = state.nodes().filter(|node| {
+    let active = state.managers().filter(|node| {
         node.availability == Availability::Active && node.status == NodeStatus::Ready
     });
     let running = |node| {

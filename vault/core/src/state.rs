@@ -194,14 +194,7 @@ impl State {
                 }
                 Ok(Outcome::Done)
             }
-            Action::WantEpochAfter(epoch) => {
-                let next = Epoch(epoch.0.saturating_add(1));
-                // Asked again while a rotation goes on, that one is enough.
-                if epoch == self.epoch && self.oldest_epoch == self.epoch {
-                    self.wanted_epoch = self.wanted_epoch.max(next);
-                }
-                Ok(Outcome::Done)
-            }
+            Action::WantEpochAfter(epoch) => Ok(self.want_epoch_after(epoch)),
             Action::UseEpoch(next) => {
                 self.use_epoch(next);
                 Ok(Outcome::Done)
@@ -226,6 +219,7 @@ impl State {
             Action::AdmitNode(node) => self.admit_node(stamp, *node),
             Action::RenewNode(id, issued, proven) => self.renew_node(stamp, id, issued, proven),
             Action::PlaceManager(id, place) => self.place_manager(stamp, id, place),
+            Action::DescribeNode(id, said) => self.describe_node(stamp, id, *said),
             Action::UpdateNode(update) => self.update_node(stamp, update),
             Action::RemoveNode(id, force) => self.remove_node(stamp, id, force),
             Action::StandAlone(id) => Ok(self.stand_alone(stamp, id)),
@@ -263,6 +257,15 @@ impl State {
         self.nodes.insert(Node { meta: stamp.meta(), ..node });
         self.workload_index = stamp.index;
         Ok(Outcome::Created(vec![id]))
+    }
+
+    fn want_epoch_after(&mut self, epoch: Epoch) -> Outcome {
+        let next = Epoch(epoch.0.saturating_add(1));
+        // Asked again while a rotation goes on, that one is enough.
+        if epoch == self.epoch && self.oldest_epoch == self.epoch {
+            self.wanted_epoch = self.wanted_epoch.max(next);
+        }
+        Outcome::Done
     }
 
     /// An epoch that is in use already, or older, changes nothing: its key may be another one.

@@ -17,7 +17,7 @@ use vault_core::command::{Action, Issued, ObjectKind, Refusal};
 use vault_core::feature::Level;
 use vault_core::id::{NodeId, TokenId};
 use vault_core::labels::Labels;
-use vault_core::node::{Availability, KeyPin, Node, NodeStatus, Role};
+use vault_core::node::{Availability, Engine, KeyPin, Machine, Node, NodeStatus, Role};
 use vault_core::seal::{Kind, Plaintext, seal};
 use vault_core::time::Timestamp;
 use vault_core::token::{Standing, TokenDigest};
@@ -42,6 +42,10 @@ pub enum AdmitError {
     KeyTaken,
     #[error("there is no cluster yet")]
     NoCluster,
+    #[error(
+        "the token is for a manager, and a Docker Engine is a worker here: take the other token with: coffer swarm join-token worker"
+    )]
+    Engine,
     #[error(
         "the token is for a worker, and this version joins managers alone; take the other token with: coffer swarm join-token manager"
     )]
@@ -73,6 +77,16 @@ fn certified(role: Role) -> pki::leaf::Role {
         Role::Worker => pki::leaf::Role::Worker,
         Role::Manager => pki::leaf::Role::Manager,
     }
+}
+
+/// Who asks to be let in.
+pub struct Applicant<'a> {
+    /// Its certificate request.
+    pub request: &'a [u8],
+    pub token: &'a str,
+    pub availability: Availability,
+    /// The feature level that it knows; none of a stock engine.
+    pub level: Option<Level>,
 }
 
 /// What a token that somebody showed stands for.
@@ -110,25 +124,25 @@ pub(super) fn issue(
     let der = pem_to_der(&certificate)?;
     let claim = Claim::of(der.first().map_or(&[], Vec::as_slice))?;
     let pin = KeyPin(*public.digest().bytes());
-    Ok(Issued { pin, certificate, end_secs: claim.not_after_secs, role })
+    Ok(Issued { pin, certificate, end_secs: claim.not_after_secs, role, request: Vec::new() })
 }
 
 impl Manager {
     /// Admits whoever shows a token: gives it an ID and a certificate. The same key again gets the same
     /// node, not a second one.
-    pub async fn admit(
-        &self,
-        request: &[u8],
-        token: &str,
-        availability: Availability,
-    ) -> Result<NodeId, AdmitError> {
+    pub async fn admit(&self, applicant: Applicant<'_>) -> Result<NodeId, AdmitError> {
+        let Applicant { request, token, availability, level } = applicant;
         let public = csr::read(request)?;
         let view = self.settled().await?;
         let cluster = view.state.cluster().ok_or(AdmitError::NoCluster)?;
         let Shown { role, further } = self.shown(&view, cluster, token)?;
-        if role == Role::Worker {
+        if role == Role::Worker && level.is_some() {
             // Before anything of it stands in a record that nobody would use.
             return Err(AdmitError::Worker);
+        }
+        if role == Role::Manager && level.is_none() {
+            // Before anything is issued, and before there is a record of it.
+            return Err(AdmitError::Engine);
         }
         let pin = KeyPin(*public.digest().bytes());
         if let Some(known) = view.state.node_with_key(pin) {
@@ -157,7 +171,7 @@ impl Manager {
             availability,
             addr: String::new(),
             engine_version: String::new(),
-            level: Level::FIRST,
+            level: level.unwrap_or(Level::FIRST),
             labels: Labels::default(),
             status: NodeStatus::Unknown,
             raft_id: None,
@@ -165,6 +179,8 @@ impl Manager {
             certificate: issued.certificate,
             certificate_end_secs: issued.end_secs,
             token: further,
+            machine: Machine::default(),
+            engine: level.is_none().then(|| Engine { request: request.to_vec() }),
         };
         let admitted = match self.act(Action::AdmitNode(Box::new(node))).await {
             Err(CallError::Refused(refusal @ Refusal::TokenWorthless { .. })) => {
@@ -200,7 +216,10 @@ impl Manager {
             Some(other) if other.id != id => return Err(AdmitError::KeyTaken),
             _ => {}
         }
-        let issued = self.issue(cluster, id, node.role, &public)?;
+        let mut issued = self.issue(cluster, id, node.role, &public)?;
+        if node.engine.is_some() {
+            issued.request = request.to_vec();
+        }
         self.act(Action::RenewNode(id, issued, Some(proven))).await?;
         Ok(id)
     }

@@ -17,7 +17,7 @@ use vault_core::command::{Action, CreateCluster, Issued};
 use vault_core::feature::Level;
 use vault_core::id::{ClusterId, NodeId};
 use vault_core::labels::Labels;
-use vault_core::node::{Availability, Node, NodeStatus, Role};
+use vault_core::node::{Availability, Machine, Node, NodeStatus, Role};
 use vault_core::seal::{Kind, Plaintext, Sealed, seal};
 use vault_core::time::Timestamp;
 use vault_core::unlock::UnlockKey;
@@ -226,5 +226,7 @@ pub(super) fn own_node(membership: Membership, founding: &Founding, issued: Issu
         certificate: issued.certificate,
         certificate_end_secs: issued.end_secs,
         token: None,
+        machine: Machine::default(),
+        engine: None,
     }
 }

@@ -9,6 +9,7 @@ use proto::swarmkit::node_ca_server::NodeCa;
 use proto::swarmkit::node_spec;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
+use vault_core::feature::Level;
 use vault_core::id::NodeId;
 use vault_core::node::{Availability, KeyPin, Role};
 use vault_core::unlock::UnlockKey;
@@ -17,7 +18,7 @@ use zeroize::Zeroizing;
 use super::status;
 use crate::clock;
 use crate::daemon::Daemon;
-use crate::manager::{AdmitError, Locked};
+use crate::manager::{AdmitError, Applicant, Locked};
 use crate::peer::Proven;
 
 /// A certificate, as the cluster's managers issued it.
@@ -63,6 +64,7 @@ pub(crate) async fn issue(
         csr: request.into_bytes(),
         token: token.to_owned(),
         availability: availability.into(),
+        coffer_level: Level::known().0,
     };
     let node_id = client.issue_node_certificate(asked).await?.into_inner().node_id;
     let asked = swarmkit::NodeCertificateStatusRequest { node_id: node_id.clone() };
@@ -150,7 +152,11 @@ impl NodeCa for Daemon {
             Some((id, key)) if asked.token.is_empty() => {
                 manager.renew(id, KeyPin(*key.bytes()), &asked.csr).await
             }
-            _ => manager.admit(&asked.csr, &asked.token, availability).await,
+            _ => {
+                let level = Some(Level(asked.coffer_level)).filter(|level| *level >= Level::FIRST);
+                let (request, token) = (asked.csr.as_slice(), asked.token.as_str());
+                manager.admit(Applicant { request, token, availability, level }).await
+            }
         };
         let id = issued.map_err(|error| of_admit(&error))?;
         Ok(Response::new(swarmkit::IssueNodeCertificateResponse {
@@ -177,7 +183,8 @@ impl NodeCa for Daemon {
             status: Some(state()),
             certificate: Some(swarmkit::Certificate {
                 role: role.into(),
-                csr: Vec::new(),
+                // A stock engine takes no certificate but for the request that it made.
+                csr: node.engine.as_ref().map_or_else(Vec::new, |engine| engine.request.clone()),
                 status: Some(state()),
                 certificate: node.certificate.clone().into_bytes(),
                 cn: node.id.to_string(),
@@ -191,7 +198,7 @@ pub(super) fn of_admit(error: &AdmitError) -> Status {
         AdmitError::Token | AdmitError::Csr(_) | AdmitError::KeyTaken => {
             Status::invalid_argument(error.to_string())
         }
-        AdmitError::NoCluster | AdmitError::Worker => {
+        AdmitError::NoCluster | AdmitError::Engine | AdmitError::Worker => {
             Status::failed_precondition(error.to_string())
         }
         AdmitError::Call(error) => status::of_manager_call(error),

@@ -320,6 +320,12 @@ pub(super) fn node(node: &Node, leader: &str) -> v1::Node {
         addr: node.addr.clone(),
         labels: node.labels.as_map().clone(),
         certificate_end: node.certificate_end_secs,
+        os: node.machine.os.clone(),
+        architecture: node.machine.architecture.clone(),
+        nano_cpus: node.machine.nano_cpus,
+        memory_bytes: node.machine.memory_bytes,
+        engine_labels: node.machine.labels.as_map().clone(),
+        is_engine: node.engine.is_some(),
     }
 }
 

@@ -118,7 +118,7 @@ mod tests {
     use vault_core::access::CALLS;
     use vault_core::feature::Level;
     use vault_core::labels::Labels;
-    use vault_core::node::{Availability, Node, NodeStatus};
+    use vault_core::node::{Availability, Machine, Node, NodeStatus};
     use vault_core::state::Restoring;
     use vault_core::time::Timestamp;
     use vault_core::versioned::Meta;
@@ -149,6 +149,8 @@ mod tests {
             certificate: String::new(),
             certificate_end_secs: 0,
             token: None,
+            machine: Machine::default(),
+            engine: None,
         }
     }
 

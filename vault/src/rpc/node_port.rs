@@ -4,19 +4,19 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pki::identity::judge;
 use proto::swarmkit::ca_server::CaServer;
+use proto::swarmkit::dispatcher_server::DispatcherServer;
 use proto::swarmkit::node_ca_server::NodeCaServer;
 use proto::v1::managers_server::ManagersServer;
 use proto::v1::raft_server::RaftServer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
@@ -27,9 +27,12 @@ use vault_core::limits::{
 
 use super::listener::{CALLS_PER_CONNECTION_MAX, HEADER_BYTES_MAX, STREAMS_PER_CONNECTION_MAX};
 use super::node_gate::NodeGateLayer;
+use super::open::{End, Open};
+use super::splice::{Asked, Kept, answer};
 use crate::clock;
 use crate::cork::Corked;
 use crate::daemon::Daemon;
+use crate::manager::Manager;
 use crate::peer::Proven;
 use crate::raft::Door;
 use crate::tls::Tls;
@@ -70,6 +73,10 @@ impl NodePort {
             };
         }
         let (connections, waiting) = mpsc::channel(1);
+        let greeter =
+            Arc::new(Greeter { tls, daemon: Arc::downgrade(&daemon), open: Open::default() });
+        let keeping = Arc::clone(&greeter);
+        let manager = daemon.manager().ok();
         let serving = Server::builder()
             .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX)
             .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
@@ -82,27 +89,45 @@ impl NodePort {
             .add_service(service!(RaftServer, Arc::new(door)))
             .add_service(service!(ManagersServer, Arc::clone(&daemon)))
             .add_service(service!(CaServer, Arc::clone(&daemon)))
+            .add_service(service!(DispatcherServer, Arc::clone(&daemon)))
             .add_service(service!(NodeCaServer, daemon))
             .serve_with_incoming_shutdown(ReceiverStream::new(waiting), stop);
         // In one task: when it goes, the port is free at once, for whoever joins again.
         tokio::select! {
             served = serving => served,
-            () = accept(self.listener, tls, connections) => Ok(()),
+            () = accept(self.listener, greeter, connections) => Ok(()),
+            () = keep(&keeping.open, manager) => Ok(()),
         }
     }
 }
 
 /// One connection.
 pub(super) struct Connection {
-    stream: Corked<TlsStream<Wire>>,
+    stream: Corked<TlsStream<Kept>>,
+    end: End,
     proven: Proven,
     _place: OwnedSemaphorePermit,
 }
 
 type Connections = mpsc::Sender<io::Result<Connection>>;
 
+/// What it takes to let somebody in.
+struct Greeter {
+    tls: Arc<Tls>,
+    daemon: Weak<Daemon>,
+    open: Open,
+}
+
+async fn keep(open: &Open, manager: Option<Arc<Manager>>) {
+    if let Some(manager) = manager {
+        open.keep(manager).await;
+    }
+    // Without consensus there is nothing to look at; the port is closed by others.
+    std::future::pending::<()>().await;
+}
+
 /// Accepts for ever. A failed accept never ends the server, and a handshake never holds up another.
-async fn accept(listener: Port, tls: Arc<Tls>, connections: Connections) {
+async fn accept(listener: Port, greeter: Arc<Greeter>, connections: Connections) {
     let places = Arc::new(Semaphore::new(NODE_CONNECTIONS_MAX));
     let handshakes = Arc::new(Semaphore::new(NODE_HANDSHAKES_MAX));
     loop {
@@ -110,7 +135,7 @@ async fn accept(listener: Port, tls: Arc<Tls>, connections: Connections) {
         let Ok(shaking) = Arc::clone(&handshakes).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, from)) => {
-                let greeting = greet(stream, from, Arc::clone(&tls), [shaking, place]);
+                let greeting = greet(stream, from, Arc::clone(&greeter), [shaking, place]);
                 let connections = connections.clone();
                 tokio::spawn(async move {
                     // Closed only while the server ends.
@@ -129,15 +154,34 @@ async fn accept(listener: Port, tls: Arc<Tls>, connections: Connections) {
 async fn greet(
     stream: Wire,
     from: SocketAddr,
-    tls: Arc<Tls>,
+    greeter: Arc<Greeter>,
     [shaking, place]: [OwnedSemaphorePermit; 2],
 ) -> Option<Connection> {
-    let shaken = timeout(Duration::from_millis(HANDSHAKE_MS_MAX), shake(stream, &tls)).await;
+    let Greeter { tls, daemon, open } = &*greeter;
+    let shaking_hands = async {
+        stream.set_nodelay()?;
+        match answer(stream, tls, daemon).await? {
+            Asked::Here(stream) => Ok(Ok(prove(*stream, tls)?)),
+            Asked::Leader(spliced) => Ok(Err(spliced)),
+        }
+    };
+    let shaken: Result<io::Result<_>, _> =
+        timeout(Duration::from_millis(HANDSHAKE_MS_MAX), shaking_hands).await;
     drop(shaking);
     match shaken {
-        Ok(Ok((stream, proven))) => {
+        Ok(Ok(Ok((stream, proven)))) => {
             let stream = Corked::new(stream);
-            return Some(Connection { stream, proven, _place: place });
+            let manager = daemon.upgrade().and_then(|daemon| daemon.manager().ok());
+            let end = match (proven.0.clone(), manager) {
+                (Some(claim), Some(manager)) => open.add(claim, &manager.consensus().view().state),
+                _ => End::never(),
+            };
+            return Some(Connection { stream, end, proven, _place: place });
+        }
+        Ok(Ok(Err(spliced))) => {
+            if let Err(error) = spliced.carry(daemon).await {
+                tracing::debug!(%from, %error, "a connection to who leads broke");
+            }
         }
         Ok(Err(error)) => tracing::info!(%from, %error, "a node was not let in"),
         Err(_) => tracing::info!(%from, "a handshake took too long"),
@@ -145,9 +189,8 @@ async fn greet(
     None
 }
 
-async fn shake(stream: Wire, tls: &Tls) -> io::Result<(TlsStream<Wire>, Proven)> {
-    stream.set_nodelay()?;
-    let stream = TlsAcceptor::from(tls.server()).accept(stream).await?;
+/// What the other side proved.
+fn prove(stream: TlsStream<Kept>, tls: &Tls) -> io::Result<(TlsStream<Kept>, Proven)> {
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
     if chain.is_empty() {
         return Ok((stream, Proven(None)));
@@ -172,6 +215,7 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.end.poll(context)?;
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }

@@ -92,7 +92,7 @@ fn carried_from(keys: Vec<v1::DataKey>) -> Result<Carried, Status> {
 }
 
 /// The node that calls, by what it proved.
-fn caller<T>(request: &Request<T>) -> Result<NodeId, Status> {
+pub(super) fn caller<T>(request: &Request<T>) -> Result<NodeId, Status> {
     let claim = request.extensions().get::<Proven>().and_then(|proven| proven.0.as_ref());
     let claim = claim.ok_or_else(|| Status::permission_denied("no certificate was shown"))?;
     NodeId::parse(&claim.node).map_err(|_| Status::permission_denied("not a node's certificate"))
@@ -100,7 +100,7 @@ fn caller<T>(request: &Request<T>) -> Result<NodeId, Status> {
 
 /// Whether a text that others show and log is one word of plain letters: it makes no line of its own, and hides
 /// none.
-fn is_one_word(text: &str) -> bool {
+pub(super) fn is_one_word(text: &str) -> bool {
     (1..=HOST_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 

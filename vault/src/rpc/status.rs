@@ -22,6 +22,7 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Status {
         | Refusal::QuorumLoss
         | Refusal::NodeIsManager { .. }
         | Refusal::NodeIsNotDown { .. }
+        | Refusal::NodeIsEngine { .. }
         | Refusal::RoleChanged { .. }
         | Refusal::KeyEnded { .. }
         | Refusal::TokenWorthless { .. }

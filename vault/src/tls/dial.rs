@@ -74,6 +74,11 @@ impl Dialer {
         known.channels.retain(|(at, node, _), _| node != node_id || at == addr);
     }
 
+    /// Where a node was heard to be last.
+    pub fn place_of(&self, node_id: &str) -> Option<String> {
+        self.known().places.get(node_id).cloned()
+    }
+
     /// The connection to a node at the address ("IP:PORT") where it was heard to be last, or else at this one. It
     /// connects when it is used; another node that answers there is refused.
     pub fn channel(&self, addr: &str, node_id: &str, lane: Lane) -> Channel {

@@ -155,6 +155,8 @@ fn cluster() -> Action {
         certificate: String::new(),
         certificate_end_secs: 0,
         token: None,
+        machine: vault_core::node::Machine::default(),
+        engine: None,
     };
     Action::CreateCluster(Box::new(CreateCluster { cluster, node }))
 }

@@ -7,7 +7,7 @@ use crate::command::{Issued, ManagerPlace, NodeUpdate, ObjectKind, Outcome, Refu
 use crate::event::EventAction;
 use crate::id::NodeId;
 use crate::limits::{NODES_MAX, REMOVED_KEPT_SECS};
-use crate::node::{KeyPin, Node, NodeStatus, Role};
+use crate::node::{Described, Engine, KeyPin, Node, NodeStatus, Role};
 use crate::roster::keeps_quorum;
 use crate::seal::Sealed;
 use crate::table::LookupError;
@@ -43,6 +43,9 @@ impl State {
         }
         if self.nodes.contains(&id) || self.removed.contains_key(&id) {
             return Err(Refusal::NameTaken { kind: ObjectKind::Node, name: id.to_string() });
+        }
+        if node.role == Role::Manager && node.engine.is_some() {
+            return Err(Refusal::NodeIsEngine { id });
         }
         if self.nodes.len() >= NODES_MAX {
             return Err(Refusal::NodesTooMany { max: NODES_MAX });
@@ -87,9 +90,10 @@ impl State {
         pins.push(issued.pin);
         let surplus = pins.len().saturating_sub(PINS_MAX);
         pins.drain(..surplus);
-        let Issued { certificate, end_secs: certificate_end_secs, .. } = issued;
+        let Issued { certificate, end_secs: certificate_end_secs, request, .. } = issued;
         self.record_issued(stamp.at, &certificate);
-        self.change_node(stamp, Node { pins, certificate, certificate_end_secs, ..node });
+        let engine = node.engine.as_ref().map(|_| Engine { request });
+        self.change_node(stamp, Node { pins, certificate, certificate_end_secs, engine, ..node });
         Ok(Outcome::Done)
     }
 
@@ -106,6 +110,29 @@ impl State {
         Ok(Outcome::Done)
     }
 
+    /// A manager says where it is in another way, and whether it is heard of is seen by Raft.
+    pub(super) fn describe_node(
+        &mut self,
+        stamp: &mut Stamp,
+        id: NodeId,
+        said: Described,
+    ) -> Result<Outcome, Refusal> {
+        let node = self.node_or_refuse(id)?;
+        let is_known = node.status == NodeStatus::Ready && said.is_known_of(&node);
+        if node.role == Role::Manager || is_known {
+            return Ok(Outcome::Done);
+        }
+        let Described { hostname, engine_version, level, machine } = said;
+        // No new version index: an operator's change must not fail because a node came.
+        let changed =
+            Node { hostname, engine_version, level, machine, status: NodeStatus::Ready, ..node };
+        let name = changed.hostname.as_str();
+        stamp.event(ObjectKind::Node, EventAction::Update, id.object(), name);
+        self.nodes.insert(changed);
+        self.workload_index = stamp.index;
+        Ok(Outcome::Done)
+    }
+
     pub(super) fn update_node(
         &mut self,
         stamp: &mut Stamp,
@@ -117,6 +144,9 @@ impl State {
         }
         let role = update.role.unwrap_or(node.role);
         let raft_id = match (node.role, role) {
+            (Role::Worker, Role::Manager) if node.engine.is_some() => {
+                return Err(Refusal::NodeIsEngine { id: update.id });
+            }
             (Role::Worker, Role::Manager) => raft_id(stamp, role),
             (Role::Manager, Role::Worker) if self.managers().count() < 2 => {
                 return Err(Refusal::LastManager);

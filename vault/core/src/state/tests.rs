@@ -11,7 +11,7 @@ use crate::feature::Level;
 use crate::id::{ClusterId, ENTROPY_BYTES, TaskId};
 use crate::labels::Labels;
 use crate::name::SecretName;
-use crate::node::{Availability, KeyPin, NodeStatus, Role};
+use crate::node::{Availability, KeyPin, Machine, NodeStatus, Role};
 use crate::request::RequestId;
 use crate::seal::{Epoch, Kind, Sealed};
 use crate::service::tests::{grant, spec};
@@ -86,6 +86,8 @@ pub(crate) fn create_cluster() -> Action {
         certificate: "pem".into(),
         certificate_end_secs: 2_000_000_000,
         token: None,
+        machine: Machine::default(),
+        engine: None,
     };
     Action::CreateCluster(Box::new(CreateCluster { cluster, node }))
 }

@@ -94,6 +94,7 @@ fn action_to(action: &Action) -> Stored {
             Stored::RenewNode(node::renewal_to(*id, issued, *proven))
         }
         Action::PlaceManager(id, place) => Stored::PlaceManager(node::place_to(*id, place)),
+        Action::DescribeNode(id, said) => Stored::DescribeNode(node::said_to(*id, said)),
         Action::UpdateNode(update) => Stored::UpdateNode(node::update_to(update)),
         Action::RemoveNode(id, force) => Stored::RemoveNode(node::removal_to(*id, *force)),
         Action::StandAlone(id) => Stored::StandAlone(id.to_string()),
@@ -226,6 +227,7 @@ fn action_from(action: Stored, known: Level) -> Result<Action, CodecError> {
             let (id, place) = node::place_from(place)?;
             Action::PlaceManager(id, place)
         }
+        Stored::DescribeNode(said) => node::said_from(said)?,
         Stored::UpdateNode(update) => Action::UpdateNode(node::update_from(update)?),
         Stored::RemoveNode(one) => Action::RemoveNode(NodeId::parse(&one.id)?, one.force),
         Stored::StandAlone(id) => Action::StandAlone(NodeId::parse(&id)?),

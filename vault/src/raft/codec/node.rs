@@ -5,7 +5,9 @@ use vault_core::command::{Action, Issued, ManagerPlace, NodeUpdate};
 use vault_core::feature::Level;
 use vault_core::id::{NodeId, TokenId};
 use vault_core::labels::Labels;
-use vault_core::node::{Availability, KEY_DIGEST_BYTES, KeyPin, Node, NodeStatus, Role};
+use vault_core::node::{
+    Availability, Described, Engine, KEY_DIGEST_BYTES, KeyPin, Machine, Node, NodeStatus, Role,
+};
 use vault_core::seal::Sealed;
 
 use super::object::{meta_from, meta_to, sealed_to};
@@ -71,6 +73,41 @@ fn pin_from(bytes: &[u8]) -> Result<KeyPin, CodecError> {
     Ok(KeyPin(digest))
 }
 
+fn machine_to(machine: &Machine) -> Option<stored::Machine> {
+    let stored = || stored::Machine {
+        os: machine.os.clone(),
+        architecture: machine.architecture.clone(),
+        nano_cpus: machine.nano_cpus,
+        memory_bytes: machine.memory_bytes,
+        labels: machine.labels.as_map().clone(),
+    };
+    (*machine != Machine::default()).then(stored)
+}
+
+fn machine_from(machine: Option<stored::Machine>) -> Result<Machine, CodecError> {
+    let stored::Machine { os, architecture, nano_cpus, memory_bytes, labels } =
+        machine.unwrap_or_default();
+    let labels = Labels::parse(labels)?;
+    Ok(Machine { os, architecture, nano_cpus, memory_bytes, labels })
+}
+
+pub(super) fn said_to(id: NodeId, said: &Described) -> stored::DescribeNode {
+    stored::DescribeNode {
+        id: id.to_string(),
+        hostname: said.hostname.clone(),
+        engine_version: said.engine_version.clone(),
+        level: level_to(said.level),
+        machine: machine_to(&said.machine),
+    }
+}
+
+pub(super) fn said_from(said: stored::DescribeNode) -> Result<Action, CodecError> {
+    let stored::DescribeNode { id, hostname, engine_version, level, machine } = said;
+    let (level, machine) = (advertised(level), machine_from(machine)?);
+    let said = Described { hostname, engine_version, level, machine };
+    Ok(Action::DescribeNode(NodeId::parse(&id)?, Box::new(said)))
+}
+
 pub(super) fn node_to(node: &Node) -> stored::Node {
     stored::Node {
         id: node.id.to_string(),
@@ -88,6 +125,11 @@ pub(super) fn node_to(node: &Node) -> stored::Node {
         certificate_end_secs: node.certificate_end_secs,
         level: level_to(node.level),
         token: node.token.map_or_else(String::new, |token| token.to_string()),
+        machine: machine_to(&node.machine),
+        engine: node
+            .engine
+            .as_ref()
+            .map(|engine| stored::Engine { request: engine.request.clone() }),
     }
 }
 
@@ -110,6 +152,8 @@ pub(super) fn node_from(node: stored::Node) -> Result<Node, CodecError> {
         certificate_end_secs: node.certificate_end_secs,
         level: advertised(node.level),
         token,
+        machine: machine_from(node.machine)?,
+        engine: node.engine.map(|engine| Engine { request: engine.request }),
     })
 }
 
@@ -121,6 +165,7 @@ pub(super) fn renewal_to(id: NodeId, issued: &Issued, proven: Option<KeyPin>) ->
         end_secs: issued.end_secs,
         role: role_to(issued.role),
         proven: proven.map_or_else(Vec::new, |KeyPin(pin)| pin.to_vec()),
+        request: issued.request.clone(),
     }
 }
 
@@ -130,6 +175,7 @@ pub(super) fn renewal_from(renewal: stored::RenewNode) -> Result<Action, CodecEr
         certificate: renewal.certificate,
         end_secs: renewal.end_secs,
         role: role_from(renewal.role)?,
+        request: renewal.request,
     };
     let proven = (!renewal.proven.is_empty()).then(|| pin_from(&renewal.proven)).transpose()?;
     Ok(Action::RenewNode(NodeId::parse(&renewal.id)?, issued, proven))

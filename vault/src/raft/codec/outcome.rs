@@ -142,12 +142,12 @@ fn refusal_to(refusal: &Refusal) -> stored::Refusal {
         Refusal::RoleChanged { id } => StoredRefusal::RoleChanged(id.to_string()),
         Refusal::KeyTaken => StoredRefusal::KeyTaken(stored::Blank {}),
         Refusal::TokenWorthless { id, standing } => {
-            let (id, standing) = (id.to_string(), token::standing_to(*standing));
-            StoredRefusal::TokenWorthless(stored::TokenRefusal { id, standing })
+            StoredRefusal::TokenWorthless(token::refusal_to(*id, *standing))
         }
         Refusal::TokensTooMany { max } => {
             StoredRefusal::TokensTooMany(u64::try_from(*max).expect("sizes fit in 64 bits"))
         }
+        Refusal::NodeIsEngine { id } => StoredRefusal::NodeIsEngine(id.to_string()),
         Refusal::KeyEnded { id } => StoredRefusal::KeyEnded(id.to_string()),
     };
     stored::Refusal { refusal: Some(refusal) }
@@ -235,6 +235,7 @@ fn refusal_from(refusal: stored::Refusal) -> Result<Refusal, CodecError> {
         StoredRefusal::TokensTooMany(max) => {
             Refusal::TokensTooMany { max: size_from("tokens", max)? }
         }
+        StoredRefusal::NodeIsEngine(id) => Refusal::NodeIsEngine { id: NodeId::parse(&id)? },
         StoredRefusal::KeyEnded(id) => Refusal::KeyEnded { id: NodeId::parse(&id)? },
     })
 }

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use vault_core::backups::{Asked, Backups, Failed, Made, Schedule, Step};
 use vault_core::cluster::Cluster;
 use vault_core::command::{
-    Action, Actor, Command, CreateCluster, DestroyVersion, HolderName, Issued, ManagerPlace,
-    NewObject, NewVersion, NodeUpdate, ObjectKind, Outcome, RaiseLevel, Refusal, Resealed,
-    SealedAt, TaskChange, TaskReport, UpdateObject, UseEpoch,
+    Action, Actor, Command, CreateCluster, DestroyVersion, HolderName, Issued, NewObject,
+    NewVersion, NodeUpdate, ObjectKind, Outcome, RaiseLevel, Refusal, Resealed, SealedAt,
+    TaskChange, TaskReport, UpdateObject, UseEpoch,
 };
 use vault_core::duty::Duties;
 use vault_core::feature::Level;
 use vault_core::id::{ClusterId, NodeId, ObjectId, ServiceId, TaskId, TokenId};
 use vault_core::labels::Labels;
 use vault_core::name::{SecretName, ServiceName, Target};
-use vault_core::node::{Availability, KeyPin, Node, NodeStatus, Role};
+use vault_core::node::{Availability, KeyPin, Machine, Node, NodeStatus, Role};
 use vault_core::request::RequestId;
 use vault_core::seal::{Epoch, Kind, Sealed};
 use vault_core::service::{Grant, ServiceSpec};
@@ -26,6 +26,8 @@ use vault_core::versioned::{Class, Meta, VersionLabel, VersionLimit, VersionRef}
 
 use super::*;
 use crate::testing::assert_golden;
+
+mod workers;
 
 pub(in crate::raft) fn sealed(n: u8) -> Sealed {
     Sealed { epoch: Epoch(1), nonce: [n; 24], text: Arc::from([n; 20].as_slice()) }
@@ -76,6 +78,8 @@ pub(in crate::raft) fn create_cluster() -> CreateCluster {
             certificate: String::new(),
             certificate_end_secs: 0,
             token: None,
+            machine: Machine::default(),
+            engine: None,
         },
     }
 }
@@ -197,10 +201,16 @@ fn node_actions() -> Vec<(&'static str, Action)> {
         ("admit-node", Action::AdmitNode(Box::new(whole_node()))),
         ("renew-node", Action::RenewNode(node, issued(), None)),
         ("renew-node-proven", Action::RenewNode(node, issued(), Some(KeyPin([5; 32])))),
+        (
+            "renew-engine",
+            Action::RenewNode(node, workers::issued_to_engine(), Some(KeyPin([5; 32]))),
+        ),
+        ("admit-engine", Action::AdmitNode(Box::new(workers::engine()))),
+        ("describe-node", Action::DescribeNode(node, Box::new(workers::described()))),
         ("admit-node-token", Action::AdmitNode(Box::new(node_by_token()))),
         ("create-token", Action::CreateToken(new_token())),
         ("revoke-token", Action::RevokeToken(token_id())),
-        ("place-manager", Action::PlaceManager(node, place())),
+        ("place-manager", Action::PlaceManager(node, workers::place())),
         ("update-node", Action::UpdateNode(node_update())),
         ("remove-node", Action::RemoveNode(node, true)),
         ("stand-alone", Action::StandAlone(node)),
@@ -258,16 +268,8 @@ fn new_token() -> NewToken {
 
 fn issued() -> Issued {
     let (pin, certificate) = (KeyPin([7; 32]), "pem".into());
-    Issued { pin, certificate, end_secs: 2_000_000_000, role: Role::Worker }
-}
-
-fn place() -> ManagerPlace {
-    ManagerPlace {
-        addr: "192.0.2.2:2377".into(),
-        hostname: "host".into(),
-        engine_version: "0.2.0".into(),
-        level: Level(2),
-    }
+    let (end_secs, role) = (2_000_000_000, Role::Worker);
+    Issued { pin, certificate, end_secs, role, request: Vec::new() }
 }
 
 fn node_update() -> NodeUpdate {
@@ -530,6 +532,7 @@ fn every_outcome_reads_as_it_was_written() {
         Refusal::NoLabel { key: "k".into() },
         Refusal::NodeIsManager { id: NodeId::from_entropy([2; 17]) },
         Refusal::NodeIsNotDown { id: NodeId::from_entropy([2; 17]) },
+        Refusal::NodeIsEngine { id: NodeId::from_entropy([2; 17]) },
         Refusal::NodesTooMany { max: 3 },
         Refusal::RoleChanged { id: NodeId::from_entropy([2; 17]) },
         Refusal::KeyEnded { id: NodeId::from_entropy([2; 17]) },

@@ -56,6 +56,10 @@ pub(super) fn token_from(token: stored::Token) -> Result<Token, CodecError> {
     })
 }
 
+pub(super) fn refusal_to(id: TokenId, standing: Standing) -> stored::TokenRefusal {
+    stored::TokenRefusal { id: id.to_string(), standing: standing_to(standing) }
+}
+
 pub(super) fn standing_to(standing: Standing) -> u32 {
     let found = Standing::NUMBERS.into_iter().find(|(known, _)| *known == standing);
     found.expect("every standing has a number").1

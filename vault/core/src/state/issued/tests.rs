@@ -104,6 +104,7 @@ fn every_certificate_is_recorded_the_root_first() {
         pin: KeyPin([40; 32]),
         certificate: again.clone(),
         end_secs: NOW_SECS + 90 * DAY_SECS,
+        request: Vec::new(),
         role: Role::Worker,
     };
     let renew = Action::RenewNode(node_id(4), renewal, Some(KeyPin([4; 32])));

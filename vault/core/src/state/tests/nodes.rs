@@ -6,7 +6,7 @@ use super::*;
 use crate::command::{Issued, ManagerPlace, NodeUpdate, UseEpoch};
 use crate::duty::Duties;
 use crate::limits::{NODES_MAX, REMOVED_KEPT_SECS};
-use crate::node::{Node, NodeStatus};
+use crate::node::{Described, Engine, Machine, Node, NodeStatus};
 use crate::seal::KeyDigest;
 
 fn node_id(n: u8) -> NodeId {
@@ -130,7 +130,8 @@ fn the_record_allows_the_key_last_seen_and_the_one_issued_after_it() {
     state.run(7, at(20, admit(3, Role::Worker)));
     let renew = |n, role| {
         let certificate = format!("pem {n}");
-        let issued = Issued { pin: KeyPin([n; 32]), certificate, end_secs: 9, role };
+        let issued =
+            Issued { pin: KeyPin([n; 32]), certificate, end_secs: 9, role, request: Vec::new() };
         Action::RenewNode(node_id(3), issued, None)
     };
     for n in [10, 11] {
@@ -153,7 +154,8 @@ fn the_key_that_a_node_proves_itself_with_outlives_renewals_that_it_never_took_u
     let pins = |state: &State| state.node(node_id(3)).unwrap().pins.clone();
     let renew = |proven: u8, n: u8| {
         let (pin, certificate) = (KeyPin([n; 32]), "pem".to_owned());
-        let issued = Issued { pin, certificate, end_secs: 9, role: Role::Worker };
+        let issued =
+            Issued { pin, certificate, end_secs: 9, role: Role::Worker, request: Vec::new() };
         Action::RenewNode(node_id(3), issued, Some(KeyPin([proven; 32])))
     };
     for n in [10, 11, 12] {
@@ -477,4 +479,78 @@ fn whoever_comes_back_alone_exchanges_what_others_may_know() {
     let restored = managers(3).alone(node(9, Role::Manager));
     assert_eq!(restored.duties().manager_token, Some(50));
     assert_eq!(restored.duties().key_after_loss, Some(50));
+}
+
+fn engine(n: u8) -> Node {
+    Node { engine: Some(Engine { request: vec![n] }), ..node(n, Role::Worker) }
+}
+
+#[test]
+fn a_docker_engine_is_a_worker_for_good() {
+    let mut state = managers(2);
+    let manager = Node { role: Role::Manager, ..engine(5) };
+    let refused = Outcome::Refused(Refusal::NodeIsEngine { id: node_id(5) });
+    assert_eq!(state.run(60, at(22, Action::AdmitNode(Box::new(manager)))), refused);
+    assert!(state.node(node_id(5)).is_none(), "and there is no record of it");
+    state.run(61, at(22, Action::AdmitNode(Box::new(engine(5)))));
+    let promoted = Action::UpdateNode(change(5, Role::Manager));
+    assert_eq!(state.run(62, at(23, promoted)), refused);
+    assert_eq!(state.node(node_id(5)).unwrap().role, Role::Worker);
+}
+
+#[test]
+fn an_engines_record_has_its_latest_request_and_that_of_no_other_node_has_one() {
+    let mut state = managers(2);
+    state.run(60, at(22, Action::AdmitNode(Box::new(engine(5)))));
+    state.run(61, at(22, admit(6, Role::Worker)));
+    for (n, expected) in [(5, Some(Engine { request: vec![9] })), (6, None)] {
+        let (pin, certificate, role) = (KeyPin([n + 50; 32]), "pem".into(), Role::Worker);
+        let issued = Issued { pin, certificate, end_secs: 9, role, request: vec![9] };
+        let renewed = Action::RenewNode(node_id(n), issued, Some(KeyPin([n; 32])));
+        assert_eq!(state.run(62, at(23, renewed)), Outcome::Done);
+        assert_eq!(state.node(node_id(n)).unwrap().engine, expected, "{n}");
+    }
+}
+
+#[test]
+fn a_worker_is_ready_once_it_said_what_it_is_and_says_it_again_only_if_it_changed() {
+    let mut state = managers(2);
+    state.run(60, at(22, admit(5, Role::Worker)));
+    let machine = Machine { os: "linux".into(), ..Machine::default() };
+    let said = |version: &str| {
+        let (hostname, engine_version) = ("worker".into(), version.into());
+        let said =
+            Described { hostname, engine_version, level: Level(1), machine: machine.clone() };
+        Action::DescribeNode(node_id(5), Box::new(said))
+    };
+    let index = state.node(node_id(5)).unwrap().meta.version_index;
+    assert_eq!(state.apply(61, at(23, said("1"))).events.len(), 1);
+    let node = state.node(node_id(5)).unwrap();
+    assert_eq!((node.hostname.as_str(), node.status), ("worker", NodeStatus::Ready));
+    assert_eq!((&node.machine, node.meta.version_index), (&machine, index));
+    assert_eq!(state.apply(62, at(24, said("1"))).events, []);
+    assert_eq!(state.apply(63, at(24, said("2"))).events.len(), 1);
+    // A manager speaks in another way.
+    let said =
+        Described { hostname: "x".into(), engine_version: "x".into(), level: Level(1), machine };
+    state.run(64, at(25, Action::DescribeNode(node_id(3), Box::new(said))));
+    assert_eq!(state.node(node_id(3)).unwrap().hostname, "host-3");
+    assert_eq!(
+        state.run(
+            65,
+            at(
+                25,
+                Action::DescribeNode(
+                    node_id(9),
+                    Box::new(Described {
+                        hostname: String::new(),
+                        engine_version: String::new(),
+                        level: Level(1),
+                        machine: Machine::default(),
+                    })
+                )
+            )
+        ),
+        Outcome::Refused(not_found(ObjectKind::Node, node_id(9).object()))
+    );
 }
