@@ -2,6 +2,7 @@
 
 mod backup;
 mod ca;
+mod root;
 mod stream;
 mod token;
 mod value;
@@ -26,6 +27,7 @@ pub(crate) use backup::UpdateSwarmArgs;
 pub(crate) use ca::CaArgs;
 pub(crate) use ca::CaCommand;
 pub(crate) use ca::CaLogArgs;
+pub(crate) use root::RootArgs;
 pub(crate) use stream::AuditCommand;
 pub(crate) use stream::EventsArgs;
 pub(crate) use stream::TailArgs;
@@ -148,9 +150,11 @@ pub(crate) enum SwarmCommand {
     /// Unlock this node's manager: asks for the key, or reads it from standard input
     #[command(after_help = "Example:\n  coffer swarm unlock")]
     Unlock,
-    /// Show the certificate of the swarm's root, in PEM; what it signed; what of it was taken back
-    #[command(after_help = "Examples:\n  coffer swarm ca > root.pem\n  \
-                      coffer swarm ca log --verify\n  coffer swarm ca crl > crl.pem")]
+    /// Show the certificate of the swarm's root, in PEM; what it signed; what of it was taken back; or change the root
+    #[command(
+        after_help = "Examples:\n  coffer swarm ca > root.pem\n  coffer swarm ca --rotate\n  \
+                      coffer swarm ca log --verify\n  coffer swarm ca crl > crl.pem"
+    )]
     Ca(CaArgs),
     /// Make a new data key and seal all values anew under it
     #[command(after_help = "Example:\n  coffer swarm rotate-keys")]

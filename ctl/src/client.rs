@@ -6,6 +6,7 @@ mod backup;
 mod certificates;
 mod convert;
 mod nodes;
+mod roots;
 mod services;
 mod streams;
 mod tokens;

@@ -11,6 +11,7 @@ pub(crate) mod keys;
 pub(crate) mod lock;
 pub(crate) mod logs;
 pub(crate) mod node;
+pub(crate) mod root;
 pub(crate) mod service;
 pub(crate) mod status;
 pub(crate) mod swarm;

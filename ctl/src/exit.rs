@@ -16,6 +16,7 @@ use crate::commands::doctor::DoctorError;
 use crate::commands::events::EventsError;
 use crate::commands::lock::LockError;
 use crate::commands::node::NodeError;
+use crate::commands::root::RootError;
 use crate::commands::status::StatusError;
 use crate::commands::swarm::SwarmError;
 use crate::commands::versioned::VersionedError;
@@ -56,6 +57,8 @@ pub(crate) enum Failure {
     Chain(#[from] ChainBroken),
     #[error(transparent)]
     Swarm(#[from] SwarmError),
+    #[error(transparent)]
+    Root(#[from] RootError),
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
@@ -122,6 +125,7 @@ pub(crate) fn report(result: Result<(), Failure>) -> ExitCode {
         | Failure::Audit(_)
         | Failure::Chain(_)
         | Failure::Swarm(_)
+        | Failure::Root(_)
         | Failure::Lock(_)
         | Failure::Target(_)
         | Failure::SecretNotFound(_)

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::limits::CONFIG_BYTES_MAX;
 use crate::limits::SECRET_BYTES_MAX;
+use crate::plaintext::Plaintext;
 
 pub(crate) type Labels = BTreeMap<String, String>;
 
@@ -27,6 +28,49 @@ pub(crate) struct JoinTokens {
     pub(crate) worker: String,
     pub(crate) manager: String,
     pub(crate) address: String,
+}
+
+/// A rotation of the root that is wanted.
+pub(crate) struct RootWanted {
+    /// PEM; empty for a root that the managers make.
+    pub(crate) certificate: String,
+    pub(crate) key: Option<Plaintext>,
+    pub(crate) lifetime_secs: Option<u64>,
+    pub(crate) is_for_all: bool,
+    pub(crate) is_compromised: bool,
+}
+
+/// The root in use, and what becomes of it.
+pub(crate) struct RootStatus {
+    pub(crate) certificate: String,
+    pub(crate) rotation: Option<RootRotation>,
+    /// Managers that are down.
+    pub(crate) away: Vec<String>,
+    /// When the newest scheduled backup was made.
+    pub(crate) backup_at: Option<i64>,
+}
+
+/// How far a rotation of the root is.
+pub(crate) struct RootRotation {
+    pub(crate) phase: RootPhase,
+    /// SHA-256 of the certificate that it leads to.
+    pub(crate) digest: String,
+    pub(crate) nodes: u64,
+    pub(crate) certified: u64,
+    pub(crate) trusting: u64,
+    pub(crate) stale: Vec<String>,
+    pub(crate) is_taken_back: bool,
+    pub(crate) is_compromised: bool,
+}
+
+/// Where a rotation of the root is.
+#[derive(Clone, Copy)]
+pub(crate) enum RootPhase {
+    Prepared,
+    Trusting,
+    Reissuing,
+    Retiring,
+    Withdrawing,
 }
 
 /// A join token beside the standing ones.

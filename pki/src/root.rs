@@ -13,6 +13,7 @@ use crate::certificate::Certificate;
 use crate::key::SigningKey;
 use crate::pem::pem_to_der;
 use crate::profile::{self, BACKDATE_SECS};
+use crate::public::KeyDigest;
 
 pub use crate::profile::SERIAL_BYTES;
 
@@ -67,6 +68,13 @@ pub fn end_secs(roots_pem: &str) -> Option<u64> {
     ends.collect::<Option<Vec<_>>>()?.into_iter().min()
 }
 
+/// Tells a root's key from any other. `None` if the bundle is not of one root that reads.
+pub fn key_digest(root_pem: &str) -> Option<KeyDigest> {
+    let roots = pem_to_der(root_pem).ok()?;
+    let [root] = roots.as_slice() else { return None };
+    Some(Certificate::read_authority(root).ok()?.key.digest())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +98,8 @@ mod tests {
         assert_eq!(pem.matches("BEGIN").count(), 1, "{pem}");
         assert_eq!(end_secs(&pem), Some(1_800_000_000 + LIFETIME_SECS));
         assert_eq!(end_secs("no root"), None);
+        assert_eq!(key_digest(&pem), Some(key.public_key().digest()));
+        assert_eq!((key_digest("no root"), key_digest(&pem.repeat(2))), (None, None));
     }
 
     #[test]

@@ -294,15 +294,27 @@ impl Rotation {
             Phase::Reissuing | Phase::Retiring if certified < all && !is_over => {
                 self.renewals(counted, now_secs)
             }
-            Phase::Retiring if trusting == all || is_over => Step::Finish(Finish {
-                signer: self.to,
-                dropped: self.from,
-                is_denied: self.manner != Manner::Careful,
-            }),
-            Phase::Withdrawing if trusting == all => {
-                Step::Finish(Finish { signer: self.from, dropped: self.to, is_denied: false })
-            }
+            Phase::Retiring if trusting == all || is_over => self.last_step(),
+            Phase::Withdrawing if trusting == all => self.last_step(),
             Phase::Trusting | Phase::Reissuing | Phase::Retiring | Phase::Withdrawing => Step::Wait,
+        }
+    }
+
+    fn last_step<N>(&self) -> Step<N> {
+        self.finish().map_or(Step::Wait, Step::Finish)
+    }
+
+    /// What holds once nobody is waited for any more; `None` in phases that others follow.
+    pub fn finish(&self) -> Option<Finish> {
+        match self.phase {
+            Phase::Prepared | Phase::Trusting | Phase::Reissuing => None,
+            Phase::Retiring => {
+                let is_denied = self.manner != Manner::Careful;
+                Some(Finish { signer: self.to, dropped: self.from, is_denied })
+            }
+            Phase::Withdrawing => {
+                Some(Finish { signer: self.from, dropped: self.to, is_denied: false })
+            }
         }
     }
 

@@ -63,6 +63,11 @@ impl RootDigest {
         let digest = digest::digest(&digest::SHA256, root_pem.as_bytes());
         Self(digest.as_ref().try_into().unwrap_or_default())
     }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// A join token.

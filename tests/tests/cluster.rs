@@ -19,5 +19,7 @@ mod members;
 mod moved;
 #[path = "cluster/renewal.rs"]
 mod renewal;
+#[path = "cluster/roots.rs"]
+mod roots;
 #[path = "cluster/serving.rs"]
 mod serving;

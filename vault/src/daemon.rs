@@ -35,7 +35,9 @@ use crate::manager::{
 use crate::meters::Meters;
 use crate::raft::{Freshness, View};
 use crate::rpc::NodePort;
-use crate::{clocks, duty, level, lock, moved, renewal, roster, rotation, scheduler, sessions};
+use crate::{
+    clocks, duty, level, lock, moved, renewal, roster, rotation, scheduler, sessions, trust,
+};
 
 /// How long a join waits for its vote. Swarm's time.
 const JOIN_PATIENCE: Duration = Duration::from_secs(20);
@@ -245,6 +247,7 @@ impl Daemon {
         tokio::spawn(duty::keep_duties(Arc::clone(&manager)));
         tokio::spawn(lock::keep_lock(Arc::clone(&manager)));
         tokio::spawn(renewal::keep_certificate(Arc::clone(&manager)));
+        tokio::spawn(trust::keep_trust(Arc::clone(&manager)));
         tokio::spawn(roster::keep_roster(Arc::clone(&manager)));
         tokio::spawn(crate::backup::keep_backups(Arc::clone(&manager)));
         tokio::spawn(clocks::keep_clocks(Arc::clone(&manager)));

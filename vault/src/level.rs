@@ -80,8 +80,8 @@ mod tests {
         let view = manager.read().await.unwrap();
         assert_eq!((view.state.level(), view.state.index()), (Level::FIRST, view.state.index()));
         // As a newer program does it: this one writes and applies what it was built for, and more.
-        raise(&manager, &[Level(3), Level(2)], "0.9.0").await.unwrap();
-        assert_eq!(manager.read().await.unwrap().state.level(), Level(2));
+        raise(&manager, &[Level(4), Level(3)], "0.9.0").await.unwrap();
+        assert_eq!(manager.read().await.unwrap().state.level(), Level(3));
         manager.consensus().stop().await;
         drop(manager);
         let opened = Manager::open(folder.path(), limits(folder.path())).await;
@@ -93,6 +93,6 @@ mod tests {
             cause = next.source();
         }
         assert!(said.contains("log entry"), "{said}");
-        assert!(said.contains("feature level 2 of cofferd 0.9.0"), "{said}");
+        assert!(said.contains("feature level 3 of cofferd 0.9.0"), "{said}");
     }
 }

@@ -45,4 +45,5 @@ pub mod start;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+mod trust;
 pub mod world;

@@ -117,6 +117,12 @@ impl Locking {
         replace_and_wipe(self.folder.as_ref(), identity::NAME, &file)
     }
 
+    /// What stands in that file. Whoever reads it holds `renewing`.
+    pub fn read_identity(&self) -> Result<Credentials, RenewError> {
+        let file = Zeroizing::new(self.folder.read(identity::NAME)?);
+        Ok(with_any(&self.disk_key, |key| identity::parse(key, &file))?)
+    }
+
     /// What a file under one of the disk keys holds.
     fn read<T>(
         &self,

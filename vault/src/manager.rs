@@ -8,6 +8,7 @@ mod files;
 mod found;
 mod locking;
 mod restore;
+mod roots;
 mod tokens;
 mod values;
 
@@ -16,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use pki::rotation::Generation;
 use vault_core::cluster::Cluster;
 use vault_core::command::{Action, Actor, Command, Outcome, Refusal};
 use vault_core::feature::{self, LevelTooLow};
@@ -54,6 +56,7 @@ pub use files::Files;
 pub use found::{DRAFT, FoundError, Founding, found, found_in, remove_draft};
 pub use locking::{Locked, LockingError};
 pub use restore::{RestoreError, restore};
+pub use roots::{RootError, RootWanted};
 pub use tokens::{TokenRefused, TokenWanted};
 pub use values::{Draft, NextVersion, lookup};
 
@@ -455,10 +458,30 @@ impl Manager {
 
     fn open_own_as(&self, cluster: &Cluster, kind: Kind) -> Result<Plaintext, ValueError> {
         let sealed = cluster.sealed(kind).ok_or(ValueError::Open(OpenError))?;
+        self.open_plain(&Cluster::place(cluster.id, kind), sealed)
+    }
+
+    /// Opens the key of a root, while it is kept; from an older view, too, as above.
+    pub fn open_root(
+        &self,
+        cluster: &Cluster,
+        generation: Generation,
+    ) -> Result<Plaintext, ValueError> {
+        let open = |cluster: &Cluster| {
+            let root = cluster.root(generation).ok_or(ValueError::Open(OpenError))?;
+            self.open_plain(&Cluster::root_place(cluster.id, generation), root.key)
+        };
+        let opened = open(cluster);
+        let Err(ValueError::Epoch { .. }) = opened else { return opened };
+        let view = self.consensus.view();
+        view.state.cluster().map_or(opened, |now| open(now))
+    }
+
+    fn open_plain(&self, place: &Place, sealed: &Sealed) -> Result<Plaintext, ValueError> {
         let epoch = sealed.epoch;
         let ring = self.keys.ring();
         let key = ring.key(epoch).ok_or(ValueError::Epoch { epoch: epoch.0 })?;
-        Ok(open(key, &Cluster::place(cluster.id, kind), sealed)?)
+        Ok(open(key, place, sealed)?)
     }
 
     fn place(&self, class: Class, object: ObjectId, version: u32) -> Place {

@@ -15,6 +15,7 @@ use vault_core::node::KeyPin;
 use vault_core::renewal::{Verdict, judge};
 use zeroize::Zeroizing;
 
+use crate::disk::seal::FileError;
 use crate::manager::{AdmitError, CallError, Manager};
 use crate::tls::{Credentials, Tls, TlsError};
 use crate::{clock, entropy, world};
@@ -24,6 +25,8 @@ use crate::{clock, entropy, world};
 pub enum RenewError {
     #[error("cannot write this manager's files")]
     Io(#[from] io::Error),
+    #[error("this manager's identity does not read")]
+    File(#[from] FileError),
     #[error(transparent)]
     Call(#[from] CallError),
     #[error("no certificate was issued")]
@@ -133,14 +136,31 @@ async fn issue(manager: &Manager) -> Result<Credentials, RenewError> {
     Ok(Credentials { chain, key, roots })
 }
 
+/// These roots are believed from now on, and no others: on the disk first. Connections that are there stay.
+pub(crate) async fn retrust(manager: &Arc<Manager>, roots: String) -> Result<(), RenewError> {
+    let mut unwritten = manager.locking().renewing.lock().await;
+    let with_roots = |of: &Credentials| {
+        let (chain, key) = (of.chain.clone(), Zeroizing::new(of.key.to_vec()));
+        Arc::new(Credentials { chain, key, roots: roots.clone() })
+    };
+    *unwritten = unwritten.as_deref().map(with_roots);
+    let in_file = manager.locking().read_identity()?;
+    write(manager, with_roots(&in_file)).await
+}
+
 async fn take_up(manager: &Arc<Manager>, credentials: Arc<Credentials>) -> Result<(), RenewError> {
+    write(manager, credentials).await?;
+    manager.dialer().renewed();
+    Ok(())
+}
+
+async fn write(manager: &Arc<Manager>, credentials: Arc<Credentials>) -> Result<(), RenewError> {
     let manager = Arc::clone(manager);
     let written = world::blocking(move || {
         // Refused here if certificate and key do not fit each other: the old ones stay then.
         Tls::new(&credentials)?;
         manager.locking().write_identity(&credentials)?;
         manager.tls().exchange(&credentials)?;
-        manager.dialer().renewed();
         Ok(())
     });
     written.await.map_err(|_| RenewError::Stopped)?

@@ -11,11 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
-use vault_core::cluster::Cluster;
 use vault_core::command::{Action, Resealed, SealedAt, UseEpoch};
 use vault_core::duty::Duties;
 use vault_core::limits::{LOCK_GRACE, RESEAL_BATCH_BYTES};
-use vault_core::seal::{DataKey, Epoch, Kind, OpenError, Place, Sealed, open, seal};
+use vault_core::seal::{DataKey, Epoch, OpenError, Place, Sealed, open, seal};
 use vault_core::state::State;
 use vault_core::versioned::Class;
 
@@ -200,11 +199,8 @@ fn next_batch(
     let Some(cluster) = state.cluster() else { return Ok(Vec::new()) };
     let key = ring.key(newest).ok_or(RotationError::KeyGone { epoch: newest.0 })?;
     let mut batch = Batch { ring, newest: key, values: Vec::new(), bytes: 0 };
-    for kind in Kind::OWN {
-        let sealed = cluster.sealed(kind).filter(|sealed| sealed.epoch < newest);
-        if let Some(sealed) = sealed {
-            batch.add(SealedAt::Own(kind), &Cluster::place(cluster.id, kind), sealed)?;
-        }
+    for (what, place, sealed) in cluster.own().filter(|(.., sealed)| sealed.epoch < newest) {
+        batch.add(what, &place, sealed)?;
     }
     for class in [Class::Secret, Class::Config] {
         let all = state.of_class(class).iter();

@@ -16,6 +16,7 @@ mod node_port;
 mod nodes;
 mod open;
 pub(crate) mod peers;
+mod roots;
 mod screen;
 mod services;
 mod splice;

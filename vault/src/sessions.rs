@@ -15,6 +15,7 @@ use vault_core::labels::Labels;
 use vault_core::limits::MANAGERS_TOLD_MAX;
 use vault_core::node::{Availability, Described, Node, NodeStatus, Role};
 use vault_core::presence::{Presence, SessionsTooMany};
+use vault_core::root::Step;
 use vault_core::state::State;
 
 use crate::entropy;
@@ -54,6 +55,8 @@ pub struct Told {
     pub managers: Arc<[Peer]>,
     /// The bundle that it is to believe, in PEM.
     pub roots: Arc<str>,
+    /// Whether it is to take a new certificate now.
+    pub is_to_renew: bool,
 }
 
 /// A session that was begun.
@@ -135,16 +138,16 @@ impl Sessions {
     }
 
     /// Tells those of whom something changed, and ends the sessions of nodes that went. Gives what is to be written.
-    fn look(&self, state: &State, roots: &Arc<str>) -> Vec<(NodeId, NodeStatus)> {
+    fn look(&self, state: &State) -> Vec<(NodeId, NodeStatus)> {
         let now = self.now();
-        let managers = peers(state);
+        let (managers, roots) = (peers(state), trust_bundle(state));
         let mut leading = self.leading();
         let leading = leading.get_or_insert_with(|| Leading {
             presence: Presence::from(now),
             live: BTreeMap::new(),
         });
         leading.live.retain(|id, live| {
-            let told = state.node(*id).map(|node| told(node, &managers, roots));
+            let told = state.node(*id).map(|node| told(state, node, &managers, &roots));
             told.is_some_and(|told| live.tell(told))
         });
         leading.presence.keep(|id| state.node(id).is_some());
@@ -160,24 +163,31 @@ fn peers(state: &State) -> Arc<[Peer]> {
     managers.take(MANAGERS_TOLD_MAX).map(peer).collect()
 }
 
-fn told(node: &Node, managers: &Arc<[Peer]>, roots: &Arc<str>) -> Told {
+fn told(state: &State, node: &Node, managers: &Arc<[Peer]>, roots: &Arc<str>) -> Told {
     Told {
         role: node.role,
         availability: node.availability,
         labels: node.labels.clone(),
         managers: Arc::clone(managers),
         roots: Arc::clone(roots),
+        is_to_renew: state.is_to_renew(node),
     }
 }
 
 /// What nodes are to believe.
-fn trust_bundle(manager: &Manager) -> Arc<str> {
-    manager.tls().roots()
+fn trust_bundle(state: &State) -> Arc<str> {
+    state.cluster().map_or_else(String::new, |cluster| cluster.bundle()).into()
 }
 
 impl Manager {
     /// A node begins a session with this manager, which leads, and says what it is.
-    pub async fn begin_session(&self, id: NodeId, said: Described) -> Result<Begun, SessionError> {
+    /// `trusted` is the bundle that it has.
+    pub async fn begin_session(
+        &self,
+        id: NodeId,
+        said: Described,
+        trusted: &[u8],
+    ) -> Result<Begun, SessionError> {
         if self.sessions().leading().is_none() {
             return Err(SessionError::NotLeader);
         }
@@ -185,7 +195,9 @@ impl Manager {
         let view = self.read().await?;
         let node = view.state.node(id).ok_or_else(|| unknown(id))?;
         let session = ObjectId::from_entropy(entropy::random());
-        let (told, receiver) = watch::channel(told(node, &peers(&view.state), &trust_bundle(self)));
+        let state = &view.state;
+        let telling = told(state, node, &peers(state), &trust_bundle(state));
+        let (told, receiver) = watch::channel(telling);
         let sessions = self.sessions();
         {
             let now = sessions.now();
@@ -198,6 +210,14 @@ impl Manager {
         if node.role == Role::Worker && !is_known {
             tracing::info!(node = %id, hostname = said.hostname, "a worker is there");
             self.act(Action::DescribeNode(id, Box::new(said))).await?;
+        }
+        let trust = state.told(id).filter(|told| told.bundle.as_bytes() == trusted);
+        if let Some(ack) = trust.and_then(|told| told.ack) {
+            match self.act(Action::Root(Step::Acknowledge(id, ack))).await {
+                // The rotation went on meanwhile: the node is told again.
+                Ok(_) | Err(CallError::Refused(Refusal::Root(_))) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(Begun { session, told: receiver })
     }
@@ -244,7 +264,7 @@ pub(crate) async fn keep_sessions(manager: Arc<Manager>) {
         let view = views.borrow_and_update().clone();
         let is_leader = *leads.borrow_and_update();
         if is_leader && view.state.cluster().is_some() {
-            let changed = manager.sessions().look(&view.state, &trust_bundle(&manager));
+            let changed = manager.sessions().look(&view.state);
             if report(&manager, changed).await.is_err() {
                 break;
             }

@@ -4,12 +4,16 @@ use clap::Args;
 use clap::Subcommand;
 
 use super::ListArgs;
+use super::RootArgs;
 
 /// The root's certificate is shown, or more is asked for.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct CaArgs {
     #[command(subcommand)]
     pub(crate) command: Option<CaCommand>,
+    #[command(flatten)]
+    pub(crate) root: RootArgs,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,7 @@ use crate::args::CaArgs;
 use crate::args::CaCommand;
 use crate::args::CaLogArgs;
 use crate::client::Client;
+use crate::commands::root;
 use crate::exit::Failure;
 use crate::host::Host;
 use crate::human;
@@ -38,16 +39,18 @@ const COLUMNS: &[Column] = &[
 )]
 pub(crate) struct ChainBroken(String);
 
-/// Shows the root's certificate, exactly the bytes whose digest stands in the join tokens, or does what is asked.
+/// Shows what was issued or taken back, or is about the root itself.
 pub(crate) async fn run(host: &Host, args: CaArgs) -> Result<(), Failure> {
+    let Some(command) = args.command else {
+        return root::run(host, args.root).await;
+    };
     let client = Client::connect(host).await?;
-    match args.command {
-        None => Ok(out::text(client.root().await?)?),
-        Some(CaCommand::Crl) => Ok(out::text(client.crl().await?)?),
-        Some(CaCommand::Log(CaLogArgs { verify: true, .. })) => {
+    match command {
+        CaCommand::Crl => Ok(out::text(client.crl().await?)?),
+        CaCommand::Log(CaLogArgs { verify: true, .. }) => {
             Ok(out::line(verdict(client.verify_certificates().await?)?)?)
         }
-        Some(CaCommand::Log(args)) => list(&client, &args).await,
+        CaCommand::Log(args) => list(&client, &args).await,
     }
 }
 

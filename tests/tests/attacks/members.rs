@@ -138,7 +138,7 @@ fn case_49_a_newer_manager_changes_nothing_for_the_others_and_may_become_older_a
     daemons[2].take().unwrap().kill();
     daemons[2] = Some(nodes[2].start());
     wait_until("its version is known", || nodes.iter().all(|node| version(node) == known));
-    assert!(nodes.iter().all(|node| level(node) == Some(1)), "{:?}", level(&nodes[0]));
+    assert!(nodes.iter().all(|node| level(node) == Some(2)), "{:?}", level(&nodes[0]));
     let mut daemons: Vec<_> = daemons.iter_mut().flatten().collect::<Vec<&mut Daemon>>();
     go_on(&nodes.each_ref(), &mut daemons, "after");
 }

@@ -27,7 +27,7 @@ fn older(node: &Node) -> Command {
 
 fn newer(node: &Node) -> Command {
     let mut command = node.cofferd_at(&tests::planted::program());
-    command.env("COFFER_PLANTED_LEVEL", "2");
+    command.env("COFFER_PLANTED_LEVEL", "3");
     command
 }
 
@@ -141,7 +141,7 @@ fn upgrade(places: &[Place<'_>; 3]) {
     // An older one leads, then the newer one; what is new waits, and everything else goes on.
     let first = (leader(&nodes) + 1) % 3;
     places[first].runs(newer);
-    let early = "this needs feature level 2, and the cluster is at level 1";
+    let early = "this needs feature level 3, and the cluster is at level 2";
     let refused = |node: &Node| change_label(node).stderr.contains(early);
     assert!(refused(nodes[first]));
     let mut programs: [fn(&Node) -> Command; 3] = [older; 3];
@@ -152,11 +152,11 @@ fn upgrade(places: &[Place<'_>; 3]) {
     // Back, and there again.
     places[first].runs(older);
     for place in places {
-        assert_eq!(level(place.node), Some(1));
+        assert_eq!(level(place.node), Some(2));
         place.runs(newer);
     }
     for node in nodes {
-        wait_until("the level rose", || level(node) == Some(2));
+        wait_until("the level rose", || level(node) == Some(3));
         change_label(node).said();
     }
 
@@ -169,7 +169,7 @@ fn upgrade(places: &[Place<'_>; 3]) {
     };
     assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
     let last = ended.log.lines().last().unwrap_or_default();
-    let version = format!("feature level 2 of cofferd {}", env!("CARGO_PKG_VERSION"));
+    let version = format!("feature level 3 of cofferd {}", env!("CARGO_PKG_VERSION"));
     assert!(last.contains(&version), "{last}");
     let daemon = Daemon::start(place.node, newer(place.node));
     change_label(place.node).said();

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use pki::rotation::Generation;
+
 use crate::backups;
 use crate::cluster::Cluster;
 use crate::event::Event;
@@ -11,6 +13,7 @@ use crate::labels::Labels;
 use crate::name::SecretName;
 use crate::node::{Availability, Described, KeyPin, Node, NodeStatus, Role};
 use crate::request::RequestId;
+use crate::root::{self, RootRefusal};
 use crate::seal::{Epoch, KeyDigest, Kind, Sealed};
 use crate::service::ServiceSpec;
 use crate::table::LookupError;
@@ -108,6 +111,8 @@ pub enum Action {
     RotateUnlockKey(Sealed),
     /// A step of scheduled backups.
     Backup(backups::Step),
+    /// A step of a rotation of the root.
+    Root(root::Step),
 }
 
 impl Action {
@@ -143,7 +148,8 @@ impl Action {
             | Self::RotateToken(..)
             | Self::SetAutolock(_)
             | Self::RotateUnlockKey(_)
-            | Self::Backup(_) => Vec::new(),
+            | Self::Backup(_)
+            | Self::Root(_) => Vec::new(),
         }
     }
 }
@@ -235,8 +241,17 @@ pub struct Resealed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SealedAt {
     Version(Class, ObjectId, u32),
-    /// One of the cluster's own.
+    /// One of the cluster's own; the key of the first root, if it is a root's.
     Own(Kind),
+    /// The key of a later root.
+    Root(Generation),
+}
+
+impl SealedAt {
+    /// The key of a root. That of the first is named as it was before there were others.
+    pub fn root(generation: Generation) -> Self {
+        if generation == Generation(1) { Self::Own(Kind::RootKey) } else { Self::Root(generation) }
+    }
 }
 
 /// A certificate that was issued.
@@ -250,6 +265,8 @@ pub struct Issued {
     pub role: Role,
     /// What a stock engine asked for it with; empty for a node of ours.
     pub request: Vec<u8>,
+    /// Who signed it. Refused if another root signs by now.
+    pub issuer: Generation,
 }
 
 /// Where a manager is, and what it runs.
@@ -410,6 +427,8 @@ pub enum Refusal {
         "the managers' join token is being changed, because a manager went: see \"coffer swarm join-token manager\" for the new one"
     )]
     TokenChanges,
+    #[error(transparent)]
+    Root(#[from] RootRefusal),
 }
 
 /// A service of which tasks hold a version, and how many do.

@@ -15,7 +15,7 @@ impl Level {
     /// What every version of the program knows; also of entries that name no level.
     pub const FIRST: Self = Self(1);
     /// The highest level that this version knows.
-    const KNOWN: Self = Self(1);
+    const KNOWN: Self = Self(2);
 
     /// The highest level that this program knows.
     pub fn known() -> Self {
@@ -81,6 +81,7 @@ pub fn since(action: &Action) -> Level {
         | Action::DropEpochsBefore(_)
         | Action::Reseal(_)
         | Action::RaiseLevel(_) => Level::FIRST,
+        Action::Root(_) => Level(2),
     }
 }
 

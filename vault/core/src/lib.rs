@@ -36,6 +36,7 @@ pub mod reason;
 pub mod recovery;
 pub mod renewal;
 pub mod request;
+pub mod root;
 pub mod roster;
 pub mod schedule;
 pub mod seal;

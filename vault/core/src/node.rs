@@ -3,6 +3,7 @@
 use crate::feature::Level;
 use crate::id::{NodeId, TokenId};
 use crate::labels::Labels;
+use crate::root::NodeTrust;
 use crate::versioned::Meta;
 
 /// Bytes of the digest that a node's key is known by: SHA-256 of its public key.
@@ -102,6 +103,7 @@ pub struct Node {
     pub machine: Machine,
     /// None of one that runs `cofferd`.
     pub engine: Option<Engine>,
+    pub trust: NodeTrust,
 }
 
 impl Node {

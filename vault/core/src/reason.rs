@@ -34,6 +34,7 @@ pub fn of(refusal: &Refusal) -> &'static str {
         Refusal::TokenWorthless { .. } => "token_worthless",
         Refusal::TokensTooMany { .. } => "tokens_too_many",
         Refusal::TokenChanges => "token_changes",
+        Refusal::Root(_) => "root_rotation",
     }
 }
 
@@ -43,6 +44,7 @@ mod tests {
     use crate::command::ObjectKind;
     use crate::id::{NodeId, TokenId};
     use crate::name::SecretName;
+    use crate::root::RootRefusal;
     use crate::token::Standing;
     use crate::versioned::VersionRef;
 
@@ -96,5 +98,6 @@ mod tests {
             let words: String = parts.collect();
             assert_eq!(of(&refusal), words.trim_start_matches('_'));
         }
+        assert_eq!(of(&Refusal::Root(RootRefusal::Running)), "root_rotation");
     }
 }

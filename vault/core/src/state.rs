@@ -36,6 +36,7 @@ mod nodes;
 mod read;
 mod recover;
 mod restore;
+mod roots;
 mod tasks;
 mod tokens;
 mod values;
@@ -207,9 +208,7 @@ impl State {
                 Ok(Outcome::Done)
             }
             Action::Reseal(resealed) => {
-                for one in resealed {
-                    self.reseal(one);
-                }
+                self.reseal_all(resealed);
                 Ok(Outcome::Done)
             }
             Action::RaiseLevel(raise) => {
@@ -230,6 +229,7 @@ impl State {
             Action::SetAutolock(key) => self.set_autolock(stamp, key),
             Action::RotateUnlockKey(key) => self.rotate_unlock_key(stamp, key),
             Action::Backup(step) => self.backup(stamp, step),
+            Action::Root(step) => self.root_step(stamp, step),
         }
     }
 

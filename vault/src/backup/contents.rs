@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use vault_core::cluster::Cluster;
-use vault_core::seal::{self, Kind, Place, Sealed};
+use vault_core::seal::{self, Place, Sealed};
 use vault_core::state::State;
 use vault_core::versioned::Class;
 
@@ -157,10 +157,8 @@ fn open_all(cluster: &Cluster, state: &State, keyring: &Keyring) -> Result<u64, 
         values += 1;
         Ok::<_, OpenError>(())
     };
-    for kind in Kind::OWN {
-        if let Some(sealed) = cluster.sealed(kind) {
-            open(&Cluster::place(cluster.id, kind), sealed)?;
-        }
+    for (_, place, sealed) in cluster.own() {
+        open(&place, sealed)?;
     }
     for class in [Class::Secret, Class::Config] {
         for object in state.of_class(class).iter() {

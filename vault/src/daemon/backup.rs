@@ -31,7 +31,8 @@ impl Daemon {
         let (port, addr) = self.node_port(advertise).await?;
         let founding = Founding { hostname: hostname(), addr, autolock: false };
         let limits = self.config.limits.clone();
-        let restored = manager::restore(&self.config.state_dir, contents, founding, limits).await?;
+        let restoring = manager::restore(&self.config.state_dir, contents, founding, limits);
+        let restored = Box::pin(restoring).await?;
         let (manager, locked) = (Arc::new(restored.0), restored.1);
         let (node_id, recovery_epoch) = (manager.node_id(), manager.membership().recovery_epoch);
         tracing::info!(node = %node_id, cluster = %header.cluster, "cluster restored from a backup");

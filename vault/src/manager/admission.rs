@@ -18,6 +18,7 @@ use vault_core::feature::Level;
 use vault_core::id::{NodeId, TokenId};
 use vault_core::labels::Labels;
 use vault_core::node::{Availability, Engine, KeyPin, Machine, Node, NodeStatus, Role};
+use vault_core::root::NodeTrust;
 use vault_core::seal::{Kind, Plaintext, seal};
 use vault_core::time::Timestamp;
 use vault_core::token::{Standing, TokenDigest};
@@ -102,7 +103,7 @@ fn worthless(refusal: &Refusal) -> AdmitError {
     AdmitError::Token
 }
 
-/// Signs a node's certificate.
+/// Signs a node's certificate, by the root that signs now, with what leads from that to earlier ones.
 pub(super) fn issue(
     cluster: &Cluster,
     root_key: &[u8],
@@ -117,14 +118,17 @@ pub(super) fn issue(
         node: node.as_str(),
         role: certified(role),
         now_secs: clock::now().secs(),
-        lifetime_secs: LIFETIME_DEFAULT_SECS,
+        lifetime_secs: cluster.roots.lifetime_secs.unwrap_or(LIFETIME_DEFAULT_SECS),
         serial: entropy::random(),
     };
-    let certificate = issue_leaf(&plan, public, &cluster.root_certificate, &key)?;
+    let signer = cluster.signer();
+    let mut certificate = issue_leaf(&plan, public, signer.certificate, &key)?;
     let der = pem_to_der(&certificate)?;
     let claim = Claim::of(der.first().map_or(&[], Vec::as_slice))?;
     let pin = KeyPin(*public.digest().bytes());
-    Ok(Issued { pin, certificate, end_secs: claim.not_after_secs, role, request: Vec::new() })
+    cluster.links().into_iter().for_each(|link| certificate.push_str(link));
+    let (end_secs, issuer) = (claim.not_after_secs, signer.generation);
+    Ok(Issued { pin, certificate, end_secs, role, request: Vec::new(), issuer })
 }
 
 impl Manager {
@@ -181,6 +185,7 @@ impl Manager {
             token: further,
             machine: Machine::default(),
             engine: level.is_none().then(|| Engine { request: request.to_vec() }),
+            trust: NodeTrust { issuer: issued.issuer, ..NodeTrust::default() },
         };
         let admitted = match self.act(Action::AdmitNode(Box::new(node))).await {
             Err(CallError::Refused(refusal @ Refusal::TokenWorthless { .. })) => {
@@ -300,7 +305,7 @@ impl Manager {
         role: Role,
         public: &PublicKey,
     ) -> Result<Issued, AdmitError> {
-        let root_key = self.open_own(cluster, Kind::RootKey)?;
+        let root_key = self.open_root(cluster, cluster.signer().generation)?;
         Ok(issue(cluster, root_key.expose(), node, role, public)?)
     }
 }

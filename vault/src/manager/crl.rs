@@ -2,7 +2,6 @@
 
 use pki::crl::{CrlError, CrlPlan, Taken, issue_crl};
 use pki::key::{KeyError, SigningKey};
-use vault_core::seal::Kind;
 
 use super::{Manager, ValueError};
 use crate::raft::View;
@@ -25,7 +24,7 @@ impl Manager {
     /// Signs the list of what is taken back by now. Its number is the index of the view.
     pub fn crl(&self, view: &View) -> Result<String, CrlRefused> {
         let cluster = view.state.cluster().ok_or(CrlRefused::NoCluster)?;
-        let root_key = self.open_own(cluster, Kind::RootKey)?;
+        let root_key = self.open_root(cluster, cluster.roots.generation)?;
         let random = entropy::source();
         let key = SigningKey::parse(root_key.expose(), &random)?;
         let revoked = view.state.issued().revoked();

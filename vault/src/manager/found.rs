@@ -18,6 +18,7 @@ use vault_core::feature::Level;
 use vault_core::id::{ClusterId, NodeId};
 use vault_core::labels::Labels;
 use vault_core::node::{Availability, Machine, Node, NodeStatus, Role};
+use vault_core::root::{NodeTrust, Roots};
 use vault_core::seal::{Kind, Plaintext, Sealed, seal};
 use vault_core::time::Timestamp;
 use vault_core::unlock::UnlockKey;
@@ -171,6 +172,7 @@ impl Root {
             unlock_key: unlock_key.map(|key| own(Kind::UnlockKey, key.expose())),
             lock_version: if unlock_key.is_some() { FIRST_LOCK } else { 0 },
             backups: Backups::default(),
+            roots: Roots::default(),
         };
         Ok(Self { cluster, key: document })
     }
@@ -189,7 +191,7 @@ pub(super) fn own_identity(
     let credentials = Credentials {
         chain: issued.certificate.clone(),
         key: Zeroizing::new(own.expose().to_vec()),
-        roots: cluster.root_certificate.clone(),
+        roots: cluster.bundle(),
     };
     Ok((issued, credentials))
 }
@@ -228,5 +230,6 @@ pub(super) fn own_node(membership: Membership, founding: &Founding, issued: Issu
         token: None,
         machine: Machine::default(),
         engine: None,
+        trust: NodeTrust { issuer: issued.issuer, ..NodeTrust::default() },
     }
 }

@@ -10,7 +10,7 @@ use vault_core::cluster::Cluster;
 use vault_core::id::NodeId;
 use vault_core::node::Role;
 use vault_core::recovery::next_epoch;
-use vault_core::seal::{self, Kind, OpenError};
+use vault_core::seal::{self, OpenError};
 use vault_memory::GuardError;
 
 use super::admission::{AdmitError, IssueError};
@@ -57,7 +57,7 @@ pub async fn restore(
     limits: Limits,
 ) -> Result<(Manager, Option<Locked>), RestoreError> {
     remove_draft(state_dir)?;
-    let made = make(state_dir, contents, founding, limits).await;
+    let made = Box::pin(make(state_dir, contents, founding, limits)).await;
     if made.is_err() {
         remove_draft(state_dir)?;
     }
@@ -81,9 +81,10 @@ async fn make(
         recovery_epoch: next_epoch(header.recovery_epoch, clock::now().secs()),
     };
     let cluster = Arc::clone(view.state.cluster().ok_or(RestoreError::NoCluster)?);
-    let sealed = &cluster.root_key;
-    let key = keyring.key(sealed.epoch).ok_or(OpenError)?;
-    let root_key = seal::open(key, &Cluster::place(cluster.id, Kind::RootKey), sealed)?;
+    let signer = cluster.signer();
+    let key = keyring.key(signer.key.epoch).ok_or(OpenError)?;
+    let place = Cluster::root_place(cluster.id, signer.generation);
+    let root_key = seal::open(key, &place, signer.key)?;
     let (issued, credentials) = own_identity(&cluster, root_key.expose(), membership.node)?;
     let node = own_node(membership, &founding, issued);
     view.state = view.state.alone(node);

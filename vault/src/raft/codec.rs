@@ -6,6 +6,7 @@ mod command;
 mod node;
 mod object;
 mod outcome;
+mod root;
 mod token;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -98,8 +98,12 @@ impl Ca for Daemon {
         _request: Request<swarmkit::GetRootCaCertificateRequest>,
     ) -> Result<Response<swarmkit::GetRootCaCertificateResponse>, Status> {
         let manager = self.manager().map_err(|error| status::of_call(&error))?;
-        // What this manager has itself: whoever asks compares it with a token.
-        let certificate = manager.tls().roots().as_bytes().to_vec();
+        // Whoever asks compares it with a token: while another root comes, it is the old one.
+        let view = manager.consensus().view();
+        let certificate = view.state.cluster().map_or_else(
+            || manager.tls().roots().as_bytes().to_vec(),
+            |cluster| cluster.root_certificate.as_bytes().to_vec(),
+        );
         let coffer_now_secs = clock::now().secs();
         let answer = swarmkit::GetRootCaCertificateResponse { certificate, coffer_now_secs };
         Ok(Response::new(answer))

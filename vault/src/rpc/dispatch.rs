@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use proto::v1::{
     audit_server, backup_server, certificates_server, configs_server, events_server, nodes_server,
-    secrets_server, services_server, swarm_server, tokens_server,
+    roots_server, secrets_server, services_server, swarm_server, tokens_server,
 };
 use tonic::Status;
 use tonic::body::Body;
@@ -49,6 +49,7 @@ impl Service<Request<Body>> for Dispatch {
             certificates_server::SERVICE_NAME => {
                 answer!(certificates_server::CertificatesServer)
             }
+            roots_server::SERVICE_NAME => answer!(roots_server::RootsServer),
             events_server::SERVICE_NAME => answer!(events_server::EventsServer),
             backup_server::SERVICE_NAME => answer!(backup_server::BackupServer),
             audit_server::SERVICE_NAME => answer!(audit_server::AuditServer),

@@ -92,8 +92,13 @@ fn message(id: NodeId, session: ObjectId, told: &Told) -> swarmkit::SessionMessa
         membership: node_spec::Membership::Accepted.into(),
         availability: availability.into(),
     };
-    let issued = swarmkit::issuance_status::State::Issued.into();
-    let status = swarmkit::IssuanceStatus { state: issued, err: String::new() };
+    // Swarm's word for "take a new certificate now".
+    let state = if told.is_to_renew {
+        swarmkit::issuance_status::State::Rotate
+    } else {
+        swarmkit::issuance_status::State::Issued
+    };
+    let status = swarmkit::IssuanceStatus { state: state.into(), err: String::new() };
     let certificate = swarmkit::Certificate {
         role: role.into(),
         status: Some(status),
@@ -139,9 +144,13 @@ impl Dispatcher for Daemon {
         request: Request<swarmkit::SessionRequest>,
     ) -> Result<Response<Self::SessionStream>, Status> {
         let id = caller(&request)?;
-        let said = described(request.into_inner().description)?;
+        let mut description = request.into_inner().description;
+        let tls = description.as_mut().and_then(|said| said.tls_info.take());
+        let trusted = tls.unwrap_or_default().trust_root;
+        let said = described(description)?;
         let manager = self.manager().map_err(|error| status::of_call(&error))?;
-        let begun = manager.begin_session(id, said).await.map_err(|error| of_session(&error))?;
+        let begun = manager.begin_session(id, said, &trusted).await;
+        let begun = begun.map_err(|error| of_session(&error))?;
         let Begun { session, told } = begun;
         let messages = WatchStream::new(told).map(move |told| Ok(message(id, session, &told)));
         Ok(Response::new(Box::pin(messages)))

@@ -119,6 +119,7 @@ mod tests {
     use vault_core::feature::Level;
     use vault_core::labels::Labels;
     use vault_core::node::{Availability, Machine, Node, NodeStatus};
+    use vault_core::root::NodeTrust;
     use vault_core::state::Restoring;
     use vault_core::time::Timestamp;
     use vault_core::versioned::Meta;
@@ -151,6 +152,7 @@ mod tests {
             token: None,
             machine: Machine::default(),
             engine: None,
+            trust: NodeTrust::default(),
         }
     }
 

@@ -5,6 +5,7 @@ use vault_core::command::{ObjectKind, Refusal};
 use vault_core::filter::FilterError;
 use vault_core::labels::LabelsError;
 use vault_core::name::{NameError, TargetError};
+use vault_core::root::RootRefusal;
 use vault_core::service::SpecError;
 use vault_core::versioned::VersionLabelError;
 
@@ -30,12 +31,24 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Status {
         | Refusal::NoPrevious { .. }
         | Refusal::VersionNeeded { .. }
         | Refusal::VersionHeld { .. }
-        | Refusal::LabelsTooMany { .. } => Code::FailedPrecondition,
+        | Refusal::LabelsTooMany { .. }
+        | Refusal::Root(
+            RootRefusal::Running
+            | RootRefusal::Exhausted
+            | RootRefusal::Nothing
+            | RootRefusal::OutOfStep
+            | RootRefusal::TooLate
+            | RootRefusal::TakenBack
+            | RootRefusal::Compromised,
+        ) => Code::FailedPrecondition,
         Refusal::NameTaken { .. } => Code::AlreadyExists,
         Refusal::NotFound { .. } | Refusal::NoVersion { .. } => Code::NotFound,
         // Swarm's code for a stale index is "unknown".
         Refusal::OutOfSequence => Code::Unknown,
-        Refusal::OldKey | Refusal::NumberTaken | Refusal::TokenChanges => Code::Unavailable,
+        Refusal::OldKey
+        | Refusal::NumberTaken
+        | Refusal::TokenChanges
+        | Refusal::Root(RootRefusal::Signer) => Code::Unavailable,
         Refusal::NodesTooMany { .. } | Refusal::TokensTooMany { .. } => Code::ResourceExhausted,
         Refusal::Ambiguous { .. }
         | Refusal::NoLabel { .. }

@@ -137,6 +137,7 @@ fn cluster() -> Action {
         level_version: String::new(),
         unlock_key: None,
         lock_version: 0,
+        roots: vault_core::root::Roots::default(),
         backups: vault_core::backups::Backups::default(),
     };
     let node = Node {
@@ -157,6 +158,7 @@ fn cluster() -> Action {
         token: None,
         machine: vault_core::node::Machine::default(),
         engine: None,
+        trust: vault_core::root::NodeTrust::default(),
     };
     Action::CreateCluster(Box::new(CreateCluster { cluster, node }))
 }

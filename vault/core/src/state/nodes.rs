@@ -8,6 +8,7 @@ use crate::event::EventAction;
 use crate::id::NodeId;
 use crate::limits::{NODES_MAX, REMOVED_KEPT_SECS};
 use crate::node::{Described, Engine, KeyPin, Node, NodeStatus, Role};
+use crate::root::NodeTrust;
 use crate::roster::keeps_quorum;
 use crate::seal::Sealed;
 use crate::table::LookupError;
@@ -54,6 +55,7 @@ impl State {
             // Who went could come back by the token that it knew.
             return Err(Refusal::TokenChanges);
         }
+        self.refuse_signer(node.trust.issuer)?;
         if let Some(token) = node.token {
             self.tokens.spend(token, node.role, stamp.at)?;
         }
@@ -79,6 +81,7 @@ impl State {
         if self.nodes.with_key(issued.pin).is_some_and(|other| other.id != id) {
             return Err(Refusal::KeyTaken);
         }
+        self.refuse_signer(issued.issuer)?;
         let mut pins = match proven {
             Some(proven) if !node.is_proven_by(proven) => return Err(Refusal::KeyEnded { id }),
             // Whatever was issued before this and never used ends here, and not the key in use.
@@ -90,10 +93,12 @@ impl State {
         pins.push(issued.pin);
         let surplus = pins.len().saturating_sub(PINS_MAX);
         pins.drain(..surplus);
-        let Issued { certificate, end_secs: certificate_end_secs, request, .. } = issued;
+        let Issued { certificate, end_secs: certificate_end_secs, request, issuer, .. } = issued;
         self.record_issued(stamp.at, &certificate);
         let engine = node.engine.as_ref().map(|_| Engine { request });
-        self.change_node(stamp, Node { pins, certificate, certificate_end_secs, engine, ..node });
+        let trust = NodeTrust { issuer, asked_secs: None, ..node.trust };
+        let node = Node { pins, certificate, certificate_end_secs, engine, trust, ..node };
+        self.change_node(stamp, node);
         Ok(Outcome::Done)
     }
 
@@ -232,7 +237,8 @@ impl State {
                 continue;
             };
             // No new version index: an operator's change must not fail because a node came or went.
-            let changed = Node { status, ..Node::clone(node) };
+            let mut changed = Node { status, ..Node::clone(node) };
+            changed.trust.heard_secs = stamp.at.secs();
             stamp.event(
                 ObjectKind::Node,
                 EventAction::Update,

@@ -9,7 +9,7 @@ use crate::feature::Level;
 use crate::id::NodeId;
 use crate::node::Node;
 use crate::request::Requests;
-use crate::seal::{Epoch, KeyDigest, Kind};
+use crate::seal::{Epoch, KeyDigest};
 use crate::service::Service;
 use crate::table::Table;
 use crate::time::Timestamp;
@@ -118,9 +118,8 @@ impl State {
 
     /// Sealed values under epochs before this one: what a rotation still has to do.
     pub fn sealed_before(&self, epoch: Epoch) -> u64 {
-        let own =
-            self.cluster.iter().flat_map(|cluster| Kind::OWN.map(|kind| cluster.sealed(kind)));
-        let own = own.flatten().filter(|sealed| sealed.epoch < epoch).count();
+        let own = self.cluster.iter().flat_map(|cluster| cluster.own());
+        let own = own.filter(|(_, _, sealed)| sealed.epoch < epoch).count();
         let own = u64::try_from(own).unwrap_or(u64::MAX);
         let values =
             self.secrets.sealed_before(epoch).saturating_add(self.configs.sealed_before(epoch));

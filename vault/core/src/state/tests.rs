@@ -69,6 +69,7 @@ pub(crate) fn create_cluster() -> Action {
         unlock_key: None,
         lock_version: 0,
         backups: crate::backups::Backups::default(),
+        roots: crate::root::Roots::default(),
     };
     let node = Node {
         id: NodeId::from_entropy(entropy(2)),
@@ -88,6 +89,7 @@ pub(crate) fn create_cluster() -> Action {
         token: None,
         machine: Machine::default(),
         engine: None,
+        trust: crate::root::NodeTrust::default(),
     };
     Action::CreateCluster(Box::new(CreateCluster { cluster, node }))
 }

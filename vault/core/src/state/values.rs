@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use pki::rotation::Generation;
+
 use super::{Stamp, State, no_version, not_found};
 use crate::cluster::Cluster;
 use crate::command::{
@@ -15,7 +17,7 @@ use crate::id::ObjectId;
 use crate::limits::VERSION_LABELS_MAX;
 #[cfg(planted)]
 use crate::planted::{self, Bug};
-use crate::seal::{Epoch, Sealed};
+use crate::seal::{Epoch, Kind, Sealed};
 use crate::table::Table;
 use crate::versioned::{Class, Version, VersionLabel, VersionRef, Versioned};
 
@@ -341,14 +343,27 @@ impl State {
         }
     }
 
+    pub(super) fn reseal_all(&mut self, resealed: Vec<Resealed>) {
+        for one in resealed {
+            self.reseal(one);
+        }
+    }
+
     /// A value that changed or went meanwhile, or is under as new a key already, is passed over.
-    pub(super) fn reseal(&mut self, resealed: Resealed) {
+    fn reseal(&mut self, resealed: Resealed) {
         let Resealed { what, sealed } = resealed;
         match what {
-            SealedAt::Own(kind) => {
+            SealedAt::Own(_) | SealedAt::Root(_) => {
                 let Some(cluster) = &self.cluster else { return };
                 let mut cluster = Cluster::clone(cluster);
-                if let Some(own) = cluster.sealed_mut(kind).filter(|own| own.epoch < sealed.epoch) {
+                let own = match what {
+                    // Another root may be in use by now: its key stays.
+                    SealedAt::Own(Kind::RootKey) => cluster.root_key_mut(Generation(1)),
+                    SealedAt::Root(generation) => cluster.root_key_mut(generation),
+                    SealedAt::Own(kind) => cluster.sealed_mut(kind),
+                    SealedAt::Version(..) => None,
+                };
+                if let Some(own) = own.filter(|own| own.epoch < sealed.epoch) {
                     *own = sealed;
                     self.cluster = Some(Arc::new(cluster));
                 }

@@ -1,5 +1,6 @@
 //! Commands: what the log holds.
 
+use pki::rotation::Generation;
 use proto::stored::{self, command::Action as Stored};
 use vault_core::command::{
     Action, Actor, Command, CreateCluster, DestroyVersion, NewObject, NewVersion, RaiseLevel,
@@ -20,7 +21,9 @@ use super::object::{
     class_from, class_to, cluster_from, cluster_to, held_from, held_to, sealed_from, sealed_to,
     spec_from, spec_to, status_from, status_to,
 };
-use super::{CodecError, backup, digest_from, digest_to, level_from, level_to, needed, token};
+use super::{
+    CodecError, backup, digest_from, digest_to, level_from, level_to, needed, root, token,
+};
 
 pub(in crate::raft) fn to_stored(command: &Command) -> stored::Command {
     stored::Command {
@@ -105,6 +108,7 @@ fn action_to(action: &Action) -> Stored {
         Action::SetAutolock(key) => Stored::SetAutolock(autolock_to(key.as_ref())),
         Action::RotateUnlockKey(key) => Stored::RotateUnlockKey(sealed_to(key)),
         Action::Backup(step) => backup::step_to(step),
+        Action::Root(step) => Stored::Root(root::step_to(step)),
     }
 }
 
@@ -242,6 +246,7 @@ fn action_from(action: Stored, known: Level) -> Result<Action, CodecError> {
         Stored::SetBackups(set) => Action::Backup(backup::set_from(set)?),
         Stored::AskBackup(node) => Action::Backup(backup::ask_from(&node)?),
         Stored::ReportBackup(report) => Action::Backup(backup::report_from(report)?),
+        Stored::Root(step) => Action::Root(root::step_from(step)?),
     })
 }
 
@@ -314,6 +319,7 @@ fn resealed_to(value: &Resealed) -> stored::Resealed {
             What::Version(stored::VersionAt { class, id, number })
         }
         SealedAt::Own(kind) => What::Own(u32::from(kind.number())),
+        SealedAt::Root(generation) => What::Root(generation.0),
     };
     stored::Resealed { what: Some(what), sealed: Some(sealed_to(&value.sealed)) }
 }
@@ -324,6 +330,7 @@ fn resealed_from(value: stored::Resealed) -> Result<Resealed, CodecError> {
         What::Version(at) => {
             SealedAt::Version(class_from(at.class)?, ObjectId::parse(&at.id)?, at.number)
         }
+        What::Root(generation) => SealedAt::Root(Generation(generation)),
         What::Own(number) => {
             let own = Kind::OWN.into_iter().find(|kind| u32::from(kind.number()) == number);
             SealedAt::Own(own.ok_or(CodecError::Range { field: "kind" })?)

@@ -11,7 +11,7 @@ use vault_core::node::{
 use vault_core::seal::Sealed;
 
 use super::object::{meta_from, meta_to, sealed_to};
-use super::{CodecError, level_to, needed};
+use super::{CodecError, level_to, needed, root};
 
 pub(in crate::raft) fn role_to(role: Role) -> u32 {
     match role {
@@ -67,7 +67,7 @@ fn advertised(level: u32) -> Level {
     Level(level.max(Level::FIRST.0))
 }
 
-fn pin_from(bytes: &[u8]) -> Result<KeyPin, CodecError> {
+pub(super) fn pin_from(bytes: &[u8]) -> Result<KeyPin, CodecError> {
     let digest: [u8; KEY_DIGEST_BYTES] =
         bytes.try_into().map_err(|_| CodecError::Range { field: "pin" })?;
     Ok(KeyPin(digest))
@@ -130,6 +130,7 @@ pub(super) fn node_to(node: &Node) -> stored::Node {
             .engine
             .as_ref()
             .map(|engine| stored::Engine { request: engine.request.clone() }),
+        trust: root::trust_to(node.trust),
     }
 }
 
@@ -154,6 +155,7 @@ pub(super) fn node_from(node: stored::Node) -> Result<Node, CodecError> {
         token,
         machine: machine_from(node.machine)?,
         engine: node.engine.map(|engine| Engine { request: engine.request }),
+        trust: node.trust.map(root::trust_from).unwrap_or_default(),
     })
 }
 
@@ -166,6 +168,7 @@ pub(super) fn renewal_to(id: NodeId, issued: &Issued, proven: Option<KeyPin>) ->
         role: role_to(issued.role),
         proven: proven.map_or_else(Vec::new, |KeyPin(pin)| pin.to_vec()),
         request: issued.request.clone(),
+        issuer: root::generation_to(issued.issuer),
     }
 }
 
@@ -176,6 +179,7 @@ pub(super) fn renewal_from(renewal: stored::RenewNode) -> Result<Action, CodecEr
         end_secs: renewal.end_secs,
         role: role_from(renewal.role)?,
         request: renewal.request,
+        issuer: root::generation_from(renewal.issuer),
     };
     let proven = (!renewal.proven.is_empty()).then(|| pin_from(&renewal.proven)).transpose()?;
     Ok(Action::RenewNode(NodeId::parse(&renewal.id)?, issued, proven))

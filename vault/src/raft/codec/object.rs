@@ -25,7 +25,9 @@ use vault_core::versioned::{
 use super::command::state_from;
 use super::node::{node_from, node_to};
 use super::outcome::{outcome_from, outcome_to};
-use super::{CodecError, backup, digest_from, digest_to, level_from, level_to, needed, token};
+use super::{
+    CodecError, backup, digest_from, digest_to, level_from, level_to, needed, root, token,
+};
 
 /// The objects of a state, as records of a snapshot.
 pub(in crate::raft) fn records_of(state: &State) -> impl Iterator<Item = Record> {
@@ -174,6 +176,7 @@ pub(super) fn cluster_to(cluster: &Cluster) -> stored::Cluster {
         unlock_key: cluster.unlock_key.as_ref().map(sealed_to),
         lock_version: cluster.lock_version,
         backups: backup::backups_to(&cluster.backups),
+        roots: root::roots_to(&cluster.roots),
     }
 }
 
@@ -192,6 +195,7 @@ pub(super) fn cluster_from(cluster: stored::Cluster) -> Result<Cluster, CodecErr
         unlock_key: cluster.unlock_key.map(|key| sealed_from(Some(key))).transpose()?,
         lock_version: cluster.lock_version,
         backups: cluster.backups.map(backup::backups_from).transpose()?.unwrap_or_default(),
+        roots: cluster.roots.map(root::roots_from).transpose()?.unwrap_or_default(),
     })
 }
 

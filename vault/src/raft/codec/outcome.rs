@@ -6,7 +6,7 @@ use vault_core::id::{NodeId, ObjectId, TokenId};
 use vault_core::name::SecretName;
 use vault_core::versioned::VersionRef;
 
-use super::{CodecError, needed, token};
+use super::{CodecError, needed, root, token};
 
 pub(in crate::raft) fn outcome_to(outcome: &Outcome) -> stored::Outcome {
     let outcome = match outcome {
@@ -117,13 +117,10 @@ fn refusal_to(refusal: &Refusal) -> stored::Refusal {
                 service: one.service.clone(),
                 tasks: one.tasks,
             };
-            StoredRefusal::VersionHeld(stored::HeldRefusal {
-                kind: kind_to(*kind),
-                name: name.to_string(),
-                number: *number,
-                holders: holders.iter().map(holder).collect(),
-                others: *others,
-            })
+            let (kind, name) = (kind_to(*kind), name.to_string());
+            let (number, others) = (*number, *others);
+            let holders = holders.iter().map(holder).collect();
+            StoredRefusal::VersionHeld(stored::HeldRefusal { kind, name, number, holders, others })
         }
         Refusal::LabelsTooMany { kind, name } => {
             StoredRefusal::LabelsTooMany(version_to(*kind, name, "", ""))
@@ -149,6 +146,7 @@ fn refusal_to(refusal: &Refusal) -> stored::Refusal {
         }
         Refusal::NodeIsEngine { id } => StoredRefusal::NodeIsEngine(id.to_string()),
         Refusal::KeyEnded { id } => StoredRefusal::KeyEnded(id.to_string()),
+        Refusal::Root(refusal) => StoredRefusal::Root(root::refusal_to(*refusal)),
     };
     stored::Refusal { refusal: Some(refusal) }
 }
@@ -237,5 +235,6 @@ fn refusal_from(refusal: stored::Refusal) -> Result<Refusal, CodecError> {
         }
         StoredRefusal::NodeIsEngine(id) => Refusal::NodeIsEngine { id: NodeId::parse(&id)? },
         StoredRefusal::KeyEnded(id) => Refusal::KeyEnded { id: NodeId::parse(&id)? },
+        StoredRefusal::Root(number) => root::refusal_from(number)?,
     })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use pki::rotation::Generation;
 use vault_core::backups::{Asked, Backups, Failed, Made, Schedule, Step};
 use vault_core::cluster::Cluster;
 use vault_core::command::{
@@ -16,6 +17,7 @@ use vault_core::labels::Labels;
 use vault_core::name::{SecretName, ServiceName, Target};
 use vault_core::node::{Availability, KeyPin, Machine, Node, NodeStatus, Role};
 use vault_core::request::RequestId;
+use vault_core::root::{NodeTrust, Roots};
 use vault_core::seal::{Epoch, Kind, Sealed};
 use vault_core::service::{Grant, ServiceSpec};
 use vault_core::state::{Restoring, State};
@@ -27,6 +29,8 @@ use vault_core::versioned::{Class, Meta, VersionLabel, VersionLimit, VersionRef}
 use super::*;
 use crate::testing::assert_golden;
 
+mod cluster;
+mod root;
 mod workers;
 
 pub(in crate::raft) fn sealed(n: u8) -> Sealed {
@@ -61,6 +65,7 @@ pub(in crate::raft) fn create_cluster() -> CreateCluster {
             unlock_key: None,
             lock_version: 0,
             backups: Backups::default(),
+            roots: Roots::default(),
         },
         node: Node {
             id: NodeId::from_entropy([2; 17]),
@@ -80,6 +85,7 @@ pub(in crate::raft) fn create_cluster() -> CreateCluster {
             token: None,
             machine: Machine::default(),
             engine: None,
+            trust: NodeTrust::default(),
         },
     }
 }
@@ -269,7 +275,7 @@ fn new_token() -> NewToken {
 fn issued() -> Issued {
     let (pin, certificate) = (KeyPin([7; 32]), "pem".into());
     let (end_secs, role) = (2_000_000_000, Role::Worker);
-    Issued { pin, certificate, end_secs, role, request: Vec::new() }
+    Issued { pin, certificate, end_secs, role, request: Vec::new(), issuer: Generation(1) }
 }
 
 fn node_update() -> NodeUpdate {
@@ -294,7 +300,8 @@ fn every_payload_reads_as_it_was_written_and_is_written_as_it_always_was() {
     let member = Member { node_id: "n".into(), addr: "192.0.2.1:2377".into() };
     let members = BTreeMap::from([(1, member)]);
     let membership = Membership::new(vec![BTreeSet::from([1])], members).unwrap();
-    let commands = actions().into_iter().chain(later_actions()).chain(node_actions());
+    let commands =
+        actions().into_iter().chain(later_actions()).chain(node_actions()).chain(root::actions());
     let commands = commands.map(|(name, action)| (name, payload(action)));
     let own = [("blank", Payload::Blank), ("membership", Payload::Membership(membership))];
     for (name, payload) in commands.chain(own) {
@@ -323,57 +330,36 @@ fn newer(level: u32, action: Action) -> Vec<u8> {
 
 #[test]
 fn case_40_a_command_of_a_newer_level_stops_and_says_what_is_needed() {
-    let bytes = newer(2, Action::UseEpoch(Epoch(2).into()));
+    let bytes = newer(3, Action::UseEpoch(Epoch(2).into()));
     let said = decode_payload(&bytes[..]).unwrap_err().to_string();
-    assert!(said.contains("feature level 2;") && said.contains("knows 1"), "{said}");
-    let next = decode_payload_up_to(Level(2), &bytes[..]).unwrap();
+    assert!(said.contains("feature level 3;") && said.contains("knows 2"), "{said}");
+    let next = decode_payload_up_to(Level(3), &bytes[..]).unwrap();
     assert_eq!(next, payload(Action::UseEpoch(Epoch(2).into())), "a program that knows it goes on");
     decode_payload(&newer(1, Action::UseEpoch(Epoch(2).into()))[..]).unwrap();
 }
 
 #[test]
 fn a_step_up_that_a_program_cannot_follow_stops_it_and_names_the_version() {
-    let raise = Action::RaiseLevel(RaiseLevel { level: Level(2), version: "0.9.0".into() });
+    let raise = Action::RaiseLevel(RaiseLevel { level: Level(3), version: "0.9.0".into() });
     let bytes = encode_payload(&payload(raise.clone()));
     let said = decode_payload(&bytes[..]).unwrap_err().to_string();
-    assert!(said.contains("feature level 2 of cofferd 0.9.0"), "{said}");
-    assert_eq!(decode_payload_up_to(Level(2), &bytes[..]).unwrap(), payload(raise));
-}
-
-#[test]
-fn a_cluster_with_scheduled_backups_reads_as_it_was_written() {
-    let Asked { node, at } = asked();
-    let failed = Failed { node, at, reason: "no room".into(), in_a_row: 3 };
-    let backups = Backups {
-        schedule: Some(schedule()),
-        set_at: at,
-        asked: Some(asked()),
-        made: Some(Made { node, at, index: 7, bytes: 900 }),
-        failed: Some(failed),
-    };
-    let cluster = Cluster { backups, ..create_cluster().cluster };
-    assert_eq!(object::cluster_from(object::cluster_to(&cluster)).unwrap(), cluster);
-}
-
-#[test]
-fn a_locked_cluster_reads_as_it_was_written() {
-    let cluster =
-        Cluster { unlock_key: Some(sealed(14)), lock_version: 3, ..create_cluster().cluster };
-    assert_eq!(object::cluster_from(object::cluster_to(&cluster)).unwrap(), cluster);
+    assert!(said.contains("feature level 3 of cofferd 0.9.0"), "{said}");
+    assert_eq!(decode_payload_up_to(Level(3), &bytes[..]).unwrap(), payload(raise));
 }
 
 #[test]
 fn case_40_49_a_cluster_of_a_newer_level_is_not_taken_up_and_names_the_version() {
     let mut cluster = object::cluster_to(&create_cluster().cluster);
     assert_eq!(object::cluster_from(cluster.clone()).unwrap().level, Level::FIRST);
-    (cluster.level, cluster.level_version) = (2, "0.9.0".into());
+    (cluster.level, cluster.level_version) = (3, "0.9.0".into());
     let said = object::cluster_from(cluster).unwrap_err().to_string();
-    assert!(said.contains("feature level 2 of cofferd 0.9.0"), "{said}");
+    assert!(said.contains("feature level 3 of cofferd 0.9.0"), "{said}");
 }
 
 #[test]
 fn case_52_bytes_out_of_range_are_refused_and_never_a_panic() {
-    for (name, action) in actions().into_iter().chain(later_actions()).chain(node_actions()) {
+    let all = actions().into_iter().chain(later_actions()).chain(node_actions());
+    for (name, action) in all.chain(root::actions()) {
         let bytes = encode_payload(&payload(action));
         for at in 0..bytes.len() {
             for flip in [1, 0x80, 0xff] {

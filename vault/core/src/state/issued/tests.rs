@@ -106,6 +106,7 @@ fn every_certificate_is_recorded_the_root_first() {
         end_secs: NOW_SECS + 90 * DAY_SECS,
         request: Vec::new(),
         role: Role::Worker,
+        issuer: pki::rotation::Generation(1),
     };
     let renew = Action::RenewNode(node_id(4), renewal, Some(KeyPin([4; 32])));
     state.run(4, at_secs(NOW_SECS + 60, renew));

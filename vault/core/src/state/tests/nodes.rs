@@ -130,8 +130,14 @@ fn the_record_allows_the_key_last_seen_and_the_one_issued_after_it() {
     state.run(7, at(20, admit(3, Role::Worker)));
     let renew = |n, role| {
         let certificate = format!("pem {n}");
-        let issued =
-            Issued { pin: KeyPin([n; 32]), certificate, end_secs: 9, role, request: Vec::new() };
+        let issued = Issued {
+            pin: KeyPin([n; 32]),
+            certificate,
+            end_secs: 9,
+            role,
+            request: Vec::new(),
+            issuer: pki::rotation::Generation(1),
+        };
         Action::RenewNode(node_id(3), issued, None)
     };
     for n in [10, 11] {
@@ -154,8 +160,14 @@ fn the_key_that_a_node_proves_itself_with_outlives_renewals_that_it_never_took_u
     let pins = |state: &State| state.node(node_id(3)).unwrap().pins.clone();
     let renew = |proven: u8, n: u8| {
         let (pin, certificate) = (KeyPin([n; 32]), "pem".to_owned());
-        let issued =
-            Issued { pin, certificate, end_secs: 9, role: Role::Worker, request: Vec::new() };
+        let issued = Issued {
+            pin,
+            certificate,
+            end_secs: 9,
+            role: Role::Worker,
+            request: Vec::new(),
+            issuer: pki::rotation::Generation(1),
+        };
         Action::RenewNode(node_id(3), issued, Some(KeyPin([proven; 32])))
     };
     for n in [10, 11, 12] {
@@ -505,7 +517,14 @@ fn an_engines_record_has_its_latest_request_and_that_of_no_other_node_has_one() 
     state.run(61, at(22, admit(6, Role::Worker)));
     for (n, expected) in [(5, Some(Engine { request: vec![9] })), (6, None)] {
         let (pin, certificate, role) = (KeyPin([n + 50; 32]), "pem".into(), Role::Worker);
-        let issued = Issued { pin, certificate, end_secs: 9, role, request: vec![9] };
+        let issued = Issued {
+            pin,
+            certificate,
+            end_secs: 9,
+            role,
+            request: vec![9],
+            issuer: pki::rotation::Generation(1),
+        };
         let renewed = Action::RenewNode(node_id(n), issued, Some(KeyPin([n; 32])));
         assert_eq!(state.run(62, at(23, renewed)), Outcome::Done);
         assert_eq!(state.node(node_id(n)).unwrap().engine, expected, "{n}");

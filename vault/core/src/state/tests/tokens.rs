@@ -117,7 +117,14 @@ fn case_c12_c13_a_key_of_another_node_joins_with_no_other_token_and_renews_nobod
     assert_eq!(state.node(node(1, Role::Manager).id).cloned(), before);
     assert_eq!(state.run(6, at(30, join(2, Role::Manager, 2))), joined(2));
     let (pin, certificate) = (node(1, Role::Manager).pins[0], "pem".to_owned());
-    let issued = Issued { pin, certificate, end_secs: 9, role: Role::Manager, request: Vec::new() };
+    let issued = Issued {
+        pin,
+        certificate,
+        end_secs: 9,
+        role: Role::Manager,
+        request: Vec::new(),
+        issuer: pki::rotation::Generation(1),
+    };
     let other = node(2, Role::Manager);
     let renewed = state.run(7, at(30, Action::RenewNode(other.id, issued, Some(other.pins[0]))));
     assert_eq!(renewed, Outcome::Refused(Refusal::KeyTaken));
@@ -284,8 +291,14 @@ fn action(state: &State, step: &Step) -> Action {
             let id = node(n, Role::Worker).id;
             let role = state.node(id).map_or(Role::Worker, |node| node.role);
             let (pin_new, certificate) = (pin(new), "pem".to_owned());
-            let issued =
-                Issued { pin: pin_new, certificate, end_secs: 9, role, request: Vec::new() };
+            let issued = Issued {
+                pin: pin_new,
+                certificate,
+                end_secs: 9,
+                role,
+                request: Vec::new(),
+                issuer: pki::rotation::Generation(1),
+            };
             Action::RenewNode(id, issued, Some(pin(old)))
         }
         Step::Remove(n) => Action::RemoveNode(node(n, Role::Worker).id, true),
