@@ -38,20 +38,31 @@ struct One {
 }
 
 /// Tells a connection that it is over.
-pub(super) struct End(Option<oneshot::Receiver<()>>);
+pub(super) enum End {
+    Never,
+    Awaited(oneshot::Receiver<()>),
+    Come,
+}
 
 impl End {
     /// Never.
     pub(super) fn never() -> Self {
-        Self(None)
+        Self::Never
     }
 
-    /// Fails once the connection is over; else whoever asks is woken then.
+    /// Fails once the connection is over, and from then on; else whoever asks is woken then.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        let over = self.0.as_mut().map(|end| Pin::new(end).poll(context));
-        match over {
-            Some(Poll::Ready(Ok(()))) => Err(io::ErrorKind::ConnectionAborted.into()),
-            _ => Ok(()),
+        if let Self::Awaited(end) = self {
+            match Pin::new(end).poll(context) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => *self = Self::Come,
+                // Nobody looks any more: this manager ends.
+                Poll::Ready(Err(_)) => *self = Self::Never,
+            }
+        }
+        match self {
+            Self::Never | Self::Awaited(_) => Ok(()),
+            Self::Come => Err(io::ErrorKind::ConnectionAborted.into()),
         }
     }
 }
@@ -66,7 +77,7 @@ impl Open {
         let (end, over) = oneshot::channel();
         let was = standing(&claim, state, clock::now().secs());
         self.all().push(One { claim, was, over: None, end });
-        End(Some(over))
+        End::Awaited(over)
     }
 
     /// Ends those that are over. Gives when to look again.
@@ -122,5 +133,30 @@ fn standing(claim: &Claim, state: &State, now_secs: u64) -> Standing {
         Caller::Manager => Standing::Manager,
         Caller::Worker => Standing::Worker,
         Caller::Stranger | Caller::Root | Caller::Operator => Standing::Stranger,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// HTTP/2 asks again after a failure, and while a server ends.
+    #[test]
+    fn an_end_can_be_asked_for_again_and_again() {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut asked = |end: &mut End| end.poll(&mut context).is_err();
+        let (told, over) = oneshot::channel();
+        let mut end = End::Awaited(over);
+        assert!(!asked(&mut end));
+        told.send(()).unwrap();
+        assert!(asked(&mut end) && asked(&mut end));
+        let (gone, over) = oneshot::channel();
+        let mut end = End::Awaited(over);
+        drop(gone);
+        assert!(!asked(&mut end) && !asked(&mut end));
+        let mut never = End::never();
+        assert!(!asked(&mut never) && !asked(&mut never));
     }
 }
