@@ -15,6 +15,8 @@ pub enum PemError {
 
 const CERTIFICATE: &str = "CERTIFICATE";
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+/// What each byte stands for as a digit.
+const VALUES: [Option<u8>; 256] = values();
 
 /// The certificates of a bundle, in DER: one at least. Line ends may be of either kind.
 pub fn pem_to_der(pem: &str) -> Result<Vec<Vec<u8>>, PemError> {
@@ -45,8 +47,28 @@ pub(crate) fn blocks(pem: &str, kind: &str) -> Result<Vec<Vec<u8>>, PemError> {
     }
 }
 
+#[expect(
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "evaluated by the compiler alone: a mistake does not build"
+)]
+const fn values() -> [Option<u8>; 256] {
+    let mut values = [None; 256];
+    let mut value = 0_u8;
+    while value < 64 {
+        values[DIGITS[value as usize] as usize] = Some(value);
+        value += 1;
+    }
+    values
+}
+
+fn value_of(digit: u8) -> Option<u8> {
+    VALUES.get(usize::from(digit)).copied().flatten()
+}
+
 fn is_base64(line: &str) -> bool {
-    line.bytes().all(|byte| byte == b'=' || DIGITS.contains(&byte))
+    line.bytes().all(|byte| byte == b'=' || value_of(byte).is_some())
 }
 
 /// Canonical base64 alone: padded, and what is padded with is zero.
@@ -55,7 +77,7 @@ fn decode(digits: &str) -> Option<Vec<u8>> {
     if !rest.is_empty() {
         return None;
     }
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(groups.len().saturating_mul(3));
     let mut is_over = false;
     for group in groups {
         let padding = group.iter().rev().take_while(|byte| **byte == b'=').count();
@@ -65,8 +87,7 @@ fn decode(digits: &str) -> Option<Vec<u8>> {
         is_over = padding > 0;
         let mut number = 0_u32;
         for byte in group.iter().take(4_usize.checked_sub(padding)?) {
-            let digit = DIGITS.iter().position(|known| known == byte)?;
-            number = number.wrapping_shl(6) | u32::try_from(digit).ok()?;
+            number = number.wrapping_shl(6) | u32::from(value_of(*byte)?);
         }
         number = number.wrapping_shl(u32::try_from(padding).ok()?.wrapping_mul(6));
         let [_, three @ ..] = number.to_be_bytes();
