@@ -165,7 +165,7 @@ fn progress(rotation: &RootRotation) -> Vec<String> {
         if rotation.is_compromised {
             format!("  not waited for: {node}; it has to join again")
         } else {
-            format!("  not waited for: {node}; it follows by itself once it is back")
+            format!("  not waited for: {node}; once back, it follows if it trusts either root, or else joins again")
         }
     }));
     lines
@@ -222,7 +222,7 @@ mod tests {
                 "  nodes take new certificates",
                 "  rotated TLS certificates: 1/3 nodes",
                 "  rotated CA certificates: 2/3 nodes",
-                "  not waited for: n4 (host); it follows by itself once it is back",
+                "  not waited for: n4 (host); once back, it follows if it trusts either root, or else joins again",
             ]
         );
         let back = progress(&RootRotation { is_taken_back: true, ..rotation() });

@@ -133,8 +133,7 @@ pub const DISK_KEYS_MAX: u16 = 64;
 /// Seconds from a cluster's founding after which it is warned of if no backups are scheduled: time to try things,
 /// and less than anybody likes to lose.
 pub const BACKUPS_WANTED_AFTER_SECS: u64 = 86_400;
-/// Seconds of silence after which a node is not waited for by a rotation of the root: longer than a restart. It comes
-/// back by itself.
+/// Seconds of silence after which a node is not waited for by a rotation of the root: longer than a restart.
 pub const ROOT_GRACE_SECS: u64 = 30;
 /// Seconds that certificates may be asked to live: as long as a root.
 pub const CERTIFICATE_LIFETIME_SECS_MAX: u64 = 3_650 * 86_400;
