@@ -23,6 +23,8 @@ mod reads;
 mod serials;
 #[path = "attacks/snapshots.rs"]
 mod snapshots;
+#[path = "attacks/strangers.rs"]
+mod strangers;
 #[path = "attacks/tokens.rs"]
 mod tokens;
 
