@@ -148,6 +148,8 @@ pub(crate) struct Status {
     pub(crate) nodes: u64,
     /// Nothing else is known then.
     pub(crate) is_locked: bool,
+    /// Of a worker: the manager that it has a session through; empty while it has none.
+    pub(crate) works_through: Option<String>,
     pub(crate) has_autolock: bool,
     pub(crate) disk_reserve: u64,
     /// 0 while it answers.

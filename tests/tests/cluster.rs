@@ -23,3 +23,5 @@ mod renewal;
 mod roots;
 #[path = "cluster/serving.rs"]
 mod serving;
+#[path = "cluster/workers.rs"]
+mod workers;

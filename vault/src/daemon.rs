@@ -4,6 +4,7 @@ mod backup;
 mod leave;
 mod locked;
 mod nodes;
+mod working;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,7 +20,7 @@ use vault_core::command::ManagerPlace;
 use vault_core::feature::Level;
 use vault_core::id::NodeId;
 use vault_core::limits::HOST_BYTES_MAX;
-use vault_core::node::Availability;
+use vault_core::node::{Availability, Role};
 use vault_core::seal::Kind;
 use vault_core::unlock::UnlockKey;
 use zeroize::Zeroizing;
@@ -27,7 +28,7 @@ use zeroize::Zeroizing;
 use crate::address::{self, AddressError};
 use crate::agent::{self, Delivery, Logs, Setup};
 use crate::disk::diskkey::DiskKeyError;
-use crate::join::{self, JoinError, Joining};
+use crate::join::{self, JoinError, Joined, Joining};
 use crate::manager::{
     self, FoundError, Founding, Limits, LockingError, Manager, ManagerError, RestoreError,
     ValueError,
@@ -35,6 +36,7 @@ use crate::manager::{
 use crate::meters::Meters;
 use crate::raft::{Freshness, View};
 use crate::rpc::NodePort;
+use crate::worker::{Word, Worker};
 use crate::{
     clocks, duty, level, lock, moved, renewal, roster, rotation, scheduler, sessions, trust,
 };
@@ -69,6 +71,11 @@ pub enum CallError {
         "Swarm is encrypted and needs to be unlocked before it can be used. Please use \"coffer swarm unlock\" to unlock it."
     )]
     Locked,
+    /// Swarm's text.
+    #[error(
+        "This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state. Please run this command on a manager node or promote the current node to a manager."
+    )]
+    Worker,
     #[error(transparent)]
     Manager(#[from] manager::CallError),
     #[error("a value of the cluster does not open: {0}")]
@@ -147,9 +154,12 @@ pub struct Daemon {
     delivery: Arc<Delivery>,
     logs: Logs,
     manager: RwLock<Option<Arc<Manager>>>,
+    worker: RwLock<Option<Arc<Worker>>>,
     locked: locked::LockedNode,
     /// What runs while this node is one of a cluster.
     running: Mutex<Option<Running>>,
+    /// What runs while it is one of a cluster without managing it.
+    working: Mutex<Option<working::Working>>,
     /// Held while a cluster is founded: the second caller waits and is then refused.
     founding: Mutex<()>,
 }
@@ -164,6 +174,11 @@ struct Running {
 impl Daemon {
     /// Takes up what this node belonged to.
     pub async fn start(config: Config, delivery: Delivery) -> Result<Arc<Self>, ManagerError> {
+        if let Some(worker) = Worker::open(&config.state_dir)? {
+            let daemon = Self::assemble(config, delivery, false);
+            daemon.take_up_worker(worker).await;
+            return Ok(daemon);
+        }
         let (found, is_locked) = match Manager::open(&config.state_dir, config.limits.clone()).await
         {
             Err(ManagerError::DiskKey(DiskKeyError::Locked)) => (None, true),
@@ -197,6 +212,8 @@ impl Daemon {
             delivery: Arc::new(delivery),
             logs: Logs::default(),
             manager: RwLock::new(None),
+            worker: RwLock::new(None),
+            working: Mutex::new(None),
             locked: locked::LockedNode::new(is_locked),
             founding: Mutex::new(()),
             running: Mutex::new(None),
@@ -276,15 +293,13 @@ impl Daemon {
     /// The manager that this node is.
     pub fn manager(&self) -> Result<Arc<Manager>, CallError> {
         let manager = self.manager.read().unwrap_or_else(PoisonError::into_inner);
-        manager.clone().ok_or_else(|| {
-            if self.locked.is_locked() { CallError::Locked } else { CallError::NotInACluster }
-        })
+        manager.clone().ok_or_else(|| self.no_manager())
     }
 
     /// Refuses where there is a cluster already, be it locked.
     fn refuse_second(&self) -> Result<(), InitError> {
         match self.manager() {
-            Ok(_) => Err(InitError::Exists),
+            Ok(_) | Err(CallError::Worker) => Err(InitError::Exists),
             Err(CallError::Locked) => Err(CallError::Locked.into()),
             Err(_) => Ok(()),
         }
@@ -356,25 +371,36 @@ impl Daemon {
         found
     }
 
-    /// Joins a cluster as a manager. Done once this node has a vote, or after a while, when it goes on by
-    /// itself.
+    /// Joins a cluster as what the token is for. Done once this node has a vote or a session, or after a while,
+    /// when it goes on by itself.
     pub async fn join(
         &self,
         remote: String,
         token: Zeroizing<String>,
         availability: Availability,
         advertise: &str,
-    ) -> Result<bool, InitError> {
+    ) -> Result<(Role, bool), InitError> {
         let _alone = self.founding.lock().await;
         self.refuse_second()?;
         let (port, addr) = self.node_port(advertise).await?;
         let place = own_place(addr);
         let joining = Joining { remote, token, availability, place };
         let limits = self.config.limits.clone();
-        let manager = Arc::new(join::join(&self.config.state_dir, joining, limits).await?);
-        tracing::info!(node = %manager.node_id(), "joined as a manager");
-        self.take_up(Arc::clone(&manager), port).await;
-        Ok(timeout(JOIN_PATIENCE, manager.consensus().voting()).await.is_ok())
+        match join::join(&self.config.state_dir, joining, limits).await? {
+            Joined::Manager(manager) => {
+                let manager = Arc::new(*manager);
+                tracing::info!(node = %manager.node_id(), "joined as a manager");
+                self.take_up(Arc::clone(&manager), port).await;
+                let voting = timeout(JOIN_PATIENCE, manager.consensus().voting()).await;
+                Ok((Role::Manager, voting.is_ok()))
+            }
+            Joined::Worker(worker) => {
+                // Nobody calls a worker.
+                drop(port);
+                tracing::info!(node = %worker.node_id(), "joined as a worker");
+                Ok((Role::Worker, self.work_at_once(*worker).await))
+            }
+        }
     }
 
     /// The node port, and where others reach it.
@@ -417,6 +443,7 @@ impl Daemon {
 
     /// Ends the tasks, then consensus, then the delivery.
     pub async fn end(self: Arc<Self>) {
+        self.stop_working(Word::End).await;
         self.wind_down().await;
         let delivery = Arc::into_inner(self).and_then(|daemon| Arc::into_inner(daemon.delivery));
         if let Some(delivery) = delivery {
@@ -468,7 +495,7 @@ fn own_place(addr: String) -> ManagerPlace {
 }
 
 /// The host's name as others take it: the kernel allows any bytes.
-fn hostname() -> String {
+pub(crate) fn hostname() -> String {
     let own = rustix::system::uname();
     let plain = |byte: &u8| if byte.is_ascii_graphic() { char::from(*byte) } else { '-' };
     let name: String = own.nodename().to_bytes().iter().take(HOST_BYTES_MAX).map(plain).collect();

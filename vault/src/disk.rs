@@ -11,3 +11,4 @@ mod pace;
 pub mod seal;
 pub mod snapshot;
 pub mod watch;
+pub mod worker;

@@ -8,14 +8,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pki::csr;
-use pki::identity::{IdentityError, judge};
+use pki::identity::{Claim, IdentityError, judge};
 use pki::key::{KeyDocument, KeyError, SigningKey};
 use pki::leaf::Role;
 use pki::pem::{PemError, pem_to_der};
 use pki::token::{JoinToken, RootDigest, TokenError};
 use tonic::Status;
 use vault_core::command::ManagerPlace;
-use vault_core::id::{IdError, NodeId};
+use vault_core::id::{ClusterId, IdError, NodeId};
 use vault_core::limits::JOIN_CLOCKS_APART_SECS_MAX;
 use vault_core::node::Availability;
 use vault_memory::GuardError;
@@ -26,9 +26,13 @@ use crate::disk::folder::{Folder, RealFolder};
 use crate::disk::keyring::Keyring;
 use crate::disk::node::Membership;
 use crate::manager::{self, CLUSTER, DRAFT, Files, Limits, Manager, ManagerError};
+use crate::sessions::Peer;
 use crate::tls::{self, Credentials, TlsError, dial_once};
+use crate::worker::{self, Known, Worker, WorkerError, WorkerFiles};
 use crate::{clock, entropy, rpc};
 
+/// A worker has no number in Raft; managers' begin with 1.
+const NO_RAFT_ID: u64 = 0;
 /// The name that every manager's certificate has, whoever leads.
 const CA_NAME: &str = "swarm-ca";
 
@@ -39,6 +43,12 @@ pub struct Joining {
     pub token: Zeroizing<String>,
     pub availability: Availability,
     pub place: ManagerPlace,
+}
+
+/// What a node is once it has joined.
+pub enum Joined {
+    Manager(Box<Manager>),
+    Worker(Box<Worker>),
 }
 
 /// Why a node did not join. Nothing of it is left, but for the record that the cluster may have of it.
@@ -62,10 +72,6 @@ pub enum JoinError {
     Certificate(#[from] IdentityError),
     #[error("the answer of the manager does not read: {0}")]
     Answer(&'static str),
-    #[error(
-        "the token is for a worker, and this version joins managers alone; take the other token with: coffer swarm join-token manager"
-    )]
-    Worker,
     #[error("cannot make a key")]
     Key(#[from] KeyError),
     #[error("cannot make a certificate request")]
@@ -76,6 +82,8 @@ pub enum JoinError {
     Memory(#[from] GuardError),
     #[error("cannot write the cluster's files")]
     Io(#[from] io::Error),
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
     #[error(transparent)]
     Manager(#[from] ManagerError),
 }
@@ -98,12 +106,9 @@ impl From<PemError> for JoinError {
     }
 }
 
-/// Joins as a manager. It follows the log from when the leader reaches it, and votes once it has caught up.
-pub async fn join(
-    state_dir: &Path,
-    joining: Joining,
-    limits: Limits,
-) -> Result<Manager, JoinError> {
+/// Joins as what the token is for. A manager follows the log from when the leader reaches it, and votes once it has
+/// caught up.
+pub async fn join(state_dir: &Path, joining: Joining, limits: Limits) -> Result<Joined, JoinError> {
     manager::remove_draft(state_dir)?;
     let made = make(state_dir, joining, limits).await;
     if made.is_err() {
@@ -112,12 +117,12 @@ pub async fn join(
     made
 }
 
-async fn make(state_dir: &Path, joining: Joining, limits: Limits) -> Result<Manager, JoinError> {
+async fn make(state_dir: &Path, joining: Joining, limits: Limits) -> Result<Joined, JoinError> {
     let home = RealFolder::open(state_dir)?;
-    let manager = join_in(home.folder(DRAFT)?, joining, limits).await?;
+    let joined = join_in(home.folder(DRAFT)?, joining, limits).await?;
     home.rename(DRAFT, CLUSTER)?;
     home.flush()?;
-    Ok(manager)
+    Ok(joined)
 }
 
 /// The same in an empty folder that stays where it is.
@@ -125,16 +130,67 @@ pub async fn join_in(
     folder: Arc<dyn Folder>,
     joining: Joining,
     limits: Limits,
-) -> Result<Manager, JoinError> {
+) -> Result<Joined, JoinError> {
     let addr = joining.remote.as_str();
     let token = JoinToken::parse(joining.token.trim())?;
     let roots = root(addr, token.root).await?;
     let own = KeyDocument::generate(&entropy::source())?;
-    let (node, chain) = certificate(&joining, &roots, &own).await?;
+    let (claim, chain) = certificate(&joining, &roots, &own).await?;
     let credentials = Credentials { chain, key: Zeroizing::new(own.expose().to_vec()), roots };
+    let node = NodeId::parse(&claim.node)?;
+    if claim.role == Role::Manager {
+        let files = take_part(folder, node, credentials, addr, &joining.place).await?;
+        return Ok(Joined::Manager(Box::new(Manager::start(files, limits).await?)));
+    }
+    let cluster = ClusterId::parse(&claim.cluster)?;
+    let membership = Membership { cluster, node, raft_id: NO_RAFT_ID, recovery_epoch: 0 };
+    let first = Peer { node_id: String::new(), addr: joining.remote.clone() };
+    let known = Known { own: joining.place.addr.clone(), managers: vec![first] };
+    let disk_key = DiskKey::filled(entropy::fill)?;
+    let files = WorkerFiles { folder, disk_key, membership, credentials, known };
+    Ok(Joined::Worker(Box::new(worker::found(files).await?)))
+}
+
+/// A worker that was made a manager: in a new folder, which then takes the place of the worker's.
+pub(crate) async fn promoted(
+    state_dir: &Path,
+    worker: &Worker,
+    place: &ManagerPlace,
+    limits: Limits,
+) -> Result<Manager, JoinError> {
+    manager::remove_draft(state_dir)?;
+    let home = RealFolder::open(state_dir)?;
+    let (node, addrs) = (worker.node_id(), worker.known().managers);
+    let mut tried = Err(JoinError::Answer("no manager is known"));
+    for Peer { addr, .. } in addrs {
+        let folder = home.folder(DRAFT)?;
+        tried = take_part(folder, node, worker.credentials()?, &addr, place).await;
+        if tried.is_ok() {
+            break;
+        }
+    }
+    let manager = Manager::start(tried?, limits).await?;
+    // In one step: after a crash it is one or the other.
+    let (draft, cluster) = (state_dir.join(DRAFT), state_dir.join(CLUSTER));
+    let exchange = rustix::fs::RenameFlags::EXCHANGE;
+    rustix::fs::renameat_with(rustix::fs::CWD, draft, rustix::fs::CWD, cluster, exchange)
+        .map_err(io::Error::from)?;
+    home.flush()?;
+    manager::remove_draft(state_dir)?;
+    Ok(manager)
+}
+
+/// Asks for a place among the managers and for the data keys, and writes all that a manager has.
+async fn take_part(
+    folder: Arc<dyn Folder>,
+    node: NodeId,
+    credentials: Credentials,
+    addr: &str,
+    place: &ManagerPlace,
+) -> Result<Files, JoinError> {
     let config = tls::Tls::new(&credentials)?.client();
     let channel = dial(config, addr, CA_NAME).await?;
-    let admitted = rpc::peers::admit(channel.clone(), &joining.place).await?;
+    let admitted = rpc::peers::admit(channel.clone(), place).await?;
     let keys = rpc::peers::keyring_over(channel.clone()).await?;
     let locked = rpc::ca::unlock_key(channel).await?;
     let keyring = Keyring::from_keys(&keys)?.ok_or(JoinError::Answer("no data keys"))?;
@@ -150,7 +206,7 @@ pub async fn join_in(
     };
     let files = Files { folder, disk_key, keyring, membership, credentials };
     files.write()?;
-    Ok(Manager::start(files, limits).await?)
+    Ok(files)
 }
 
 /// The root bundle, believed because its digest stands in the token.
@@ -175,7 +231,7 @@ async fn certificate(
     joining: &Joining,
     roots: &str,
     own: &KeyDocument,
-) -> Result<(NodeId, String), JoinError> {
+) -> Result<(Claim, String), JoinError> {
     let (request, public) = {
         let random = entropy::source();
         let key = SigningKey::parse(own.expose(), &random)?;
@@ -183,17 +239,13 @@ async fn certificate(
     };
     let channel = dial(tls::joining(roots)?, &joining.remote, CA_NAME).await?;
     let issued = rpc::ca::issue(channel, request, &joining.token, joining.availability).await?;
-    let node = NodeId::parse(&issued.node_id)?;
     let der = pem_to_der(&issued.certificate)?;
     let chain: Vec<&[u8]> = der.iter().map(Vec::as_slice).collect();
     let claim = judge(&chain, roots, clock::now().secs())?;
-    if claim.node != node.as_str() || claim.key != public.digest() {
+    if claim.node != issued.node_id || claim.key != public.digest() {
         return Err(JoinError::Answer("the certificate is another node's"));
     }
-    match claim.role {
-        Role::Manager => Ok((node, issued.certificate)),
-        Role::Worker => Err(JoinError::Worker),
-    }
+    Ok((claim, issued.certificate))
 }
 
 async fn dial(

@@ -46,4 +46,5 @@ pub mod start;
 mod testing;
 pub mod tls;
 mod trust;
+pub mod worker;
 pub mod world;

@@ -19,6 +19,7 @@ pub(crate) mod peers;
 mod roots;
 mod screen;
 mod services;
+pub(crate) mod session;
 mod splice;
 mod status;
 mod swarm;

@@ -156,6 +156,7 @@ impl Client {
             services: wire.services,
             nodes: wire.nodes,
             is_locked: wire.locked,
+            works_through: wire.worker.map(|worker| worker.manager_addr),
             has_autolock: wire.autolock,
             disk_reserve: wire.disk_reserve,
             disk_hangs_ms: wire.disk_hangs_ms,

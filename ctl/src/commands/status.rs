@@ -33,8 +33,29 @@ pub(crate) async fn show(host: &Host, format: Option<&str>) -> Result<(), Failur
     let status = Client::connect(host).await?.status().await?;
     let now = u64::try_from(clock::now_ns() / 1_000_000_000).unwrap_or(0);
     out::text(if is_json { document(&status) } else { screen(&status, now) })?;
-    let is_healthy = !status.is_locked && !status.warnings.iter().any(|warning| warning.is_urgent);
-    if is_healthy { Ok(()) } else { Err(StatusError::Unhealthy.into()) }
+    if is_healthy(&status) { Ok(()) } else { Err(StatusError::Unhealthy.into()) }
+}
+
+fn is_healthy(status: &Status) -> bool {
+    let is_out_of_touch = status.works_through.as_ref().is_some_and(String::is_empty);
+    let is_urgent = status.warnings.iter().any(|warning| warning.is_urgent);
+    !status.is_locked && !is_out_of_touch && !is_urgent
+}
+
+/// A worker knows little more than itself.
+fn worker_screen(status: &Status, through: &str, now: u64) -> String {
+    let touch = if through.is_empty() {
+        "\n!! no manager is in reach; it goes on trying\n   look at the network, and at the log of cofferd\n"
+            .to_owned()
+    } else {
+        format!("Session   through {through}\n\nHealthy.\n")
+    };
+    format!(
+        "Worker    {} of cluster {}; certificate ends in {}\n{touch}",
+        status.node_id,
+        status.cluster_id,
+        days(status.certificate_end, now),
+    )
 }
 
 fn document(status: &Status) -> String {
@@ -56,7 +77,7 @@ fn document(status: &Status) -> String {
         .iter()
         .map(|one| json!({ "Text": one.text, "Cure": one.cure, "Urgent": one.is_urgent }))
         .collect();
-    let healthy = !status.is_locked && !status.warnings.iter().any(|warning| warning.is_urgent);
+    let healthy = is_healthy(status);
     let one = &status.backups;
     let backups = json!({
         "EverySecs": one.every_secs, "Keep": one.keep, "Dir": one.dir, "Recipients": one.recipients,
@@ -75,6 +96,7 @@ fn document(status: &Status) -> String {
         "MemoryBudget": status.memory_budget, "CertificateEnd": status.certificate_end,
         "RootEnd": status.root_end, "KeyEpoch": status.key_epoch, "Secrets": status.secrets,
         "Locked": status.is_locked, "Autolock": status.has_autolock, "Configs": status.configs, "Services": status.services, "Nodes": status.nodes,
+        "SessionThrough": status.works_through,
     });
     format!("{whole}\n")
 }
@@ -86,6 +108,9 @@ fn screen(status: &Status, now: u64) -> String {
              !! this manager is locked\n   unlock it with the cluster's unlock key: coffer swarm unlock\n",
             status.version
         );
+    }
+    if let Some(through) = &status.works_through {
+        return worker_screen(status, through, now);
     }
     let mut parts = vec![
         format!(
@@ -236,6 +261,7 @@ mod tests {
             services: 2,
             nodes: 1,
             is_locked: false,
+            works_through: None,
             has_autolock: false,
             disk_reserve: 1 << 20,
             disk_hangs_ms: 0,

@@ -11,7 +11,7 @@ use vault::agent::Delivery;
 use vault::daemon::{Config, Daemon};
 use vault::disk::folder::Folder;
 use vault::disk::log;
-use vault::join::{Joining, join_in};
+use vault::join::{Joined, Joining, join_in};
 use vault::manager::{Files, Founding, Limits, Manager, found_in};
 use vault::space::Space;
 use vault_core::command::ManagerPlace;
@@ -116,7 +116,8 @@ async fn join(node: usize, limits: impl Fn() -> Result<Limits, String>) -> Resul
             place,
         };
         match join_in(folder(node), joining, limits()?).await {
-            Ok(manager) => return Ok(manager),
+            Ok(Joined::Manager(manager)) => return Ok(*manager),
+            Ok(Joined::Worker(_)) => stage().note(|| "joins as a worker".to_owned()),
             Err(error) => stage().note(|| format!("does not join: {}", chain(&error))),
         }
     }

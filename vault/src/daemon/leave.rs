@@ -11,6 +11,7 @@ use vault_core::node::{NodeStatus, Role};
 use super::{CallError, Daemon};
 use crate::manager::{self, CLUSTER, DRAFT, Manager};
 use crate::raft::MemberStatus;
+use crate::worker::Word;
 
 /// How long a manager tries to be taken out by the others before it just goes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,6 +44,10 @@ impl Daemon {
         let _alone = self.founding.lock().await;
         let manager = match self.manager() {
             Ok(manager) => manager,
+            Err(CallError::Worker) => {
+                self.stop_working(Word::Leave).await;
+                return self.forget_cluster();
+            }
             Err(CallError::Locked) if is_forced => return self.forget_cluster(),
             Err(CallError::Locked) => return Err(LeaveError::Locked),
             Err(_) => return Err(LeaveError::NotInACluster),

@@ -47,10 +47,6 @@ pub enum AdmitError {
         "the token is for a manager, and a Docker Engine is a worker here: take the other token with: coffer swarm join-token worker"
     )]
     Engine,
-    #[error(
-        "the token is for a worker, and this version joins managers alone; take the other token with: coffer swarm join-token manager"
-    )]
-    Worker,
     #[error(transparent)]
     Value(#[from] ValueError),
     #[error(transparent)]
@@ -140,10 +136,6 @@ impl Manager {
         let view = self.settled().await?;
         let cluster = view.state.cluster().ok_or(AdmitError::NoCluster)?;
         let Shown { role, further } = self.shown(&view, cluster, token)?;
-        if role == Role::Worker && level.is_some() {
-            // Before anything of it stands in a record that nobody would use.
-            return Err(AdmitError::Worker);
-        }
         if role == Role::Manager && level.is_none() {
             // Before anything is issued, and before there is a record of it.
             return Err(AdmitError::Engine);

@@ -202,7 +202,7 @@ pub(super) fn of_admit(error: &AdmitError) -> Status {
         AdmitError::Token | AdmitError::Csr(_) | AdmitError::KeyTaken => {
             Status::invalid_argument(error.to_string())
         }
-        AdmitError::NoCluster | AdmitError::Engine | AdmitError::Worker => {
+        AdmitError::NoCluster | AdmitError::Engine => {
             Status::failed_precondition(error.to_string())
         }
         AdmitError::Call(error) => status::of_manager_call(error),

@@ -10,6 +10,7 @@ use vault_core::versioned::Class;
 use crate::disk::watch::DiskState;
 use crate::manager::Manager;
 use crate::picture::{Picture, Seen};
+use crate::worker::Worker;
 
 /// The screen of a locked manager: who it is stands on the disk that is locked.
 pub(super) fn locked() -> v1::StatusResponse {
@@ -17,6 +18,21 @@ pub(super) fn locked() -> v1::StatusResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         locked: true,
         autolock: true,
+        ..v1::StatusResponse::default()
+    }
+}
+
+/// The screen of a worker: what it knows of itself, and through whom it is in touch.
+pub(super) fn working(worker: &Worker) -> v1::StatusResponse {
+    let through = worker.seen().through;
+    v1::StatusResponse {
+        cluster_id: worker.membership().cluster.to_string(),
+        node_id: worker.node_id().to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        certificate_end: worker.claim().map_or(0, |claim| claim.not_after_secs),
+        worker: Some(v1::WorkerState {
+            manager_addr: through.map_or_else(String::new, |peer| peer.addr),
+        }),
         ..v1::StatusResponse::default()
     }
 }
@@ -56,6 +72,7 @@ pub(super) fn screen(manager: &Manager) -> v1::StatusResponse {
         node_id: manager.node_id().to_string(),
         managers: managers.into_iter().map(manager_state).collect(),
         locked: false,
+        worker: None,
         backups: Some(backups(&facts.backups)),
         autolock: state.cluster().is_some_and(|cluster| cluster.unlock_key.is_some()),
     }

@@ -95,7 +95,7 @@ pub(super) fn of_manager_call(error: &manager::CallError) -> Status {
 
 pub(super) fn of_call(error: &CallError) -> Status {
     match error {
-        CallError::NotInACluster | CallError::Locked => {
+        CallError::NotInACluster | CallError::Locked | CallError::Worker => {
             Status::new(Code::FailedPrecondition, error.to_string())
         }
         CallError::Manager(error) => of_manager_call(error),
@@ -176,7 +176,7 @@ fn of_join(error: &JoinError) -> Status {
             Code::InvalidArgument
         }
         JoinError::Dial { .. } => Code::Unavailable,
-        JoinError::Worker | JoinError::Clock { .. } => Code::FailedPrecondition,
+        JoinError::Clock { .. } => Code::FailedPrecondition,
         JoinError::Certificate(_)
         | JoinError::Answer(_)
         | JoinError::Key(_)
@@ -184,6 +184,7 @@ fn of_join(error: &JoinError) -> Status {
         | JoinError::Tls(_)
         | JoinError::Memory(_)
         | JoinError::Io(_)
+        | JoinError::Worker(_)
         | JoinError::Manager(_) => Code::Internal,
     };
     Status::new(code, chain(error))

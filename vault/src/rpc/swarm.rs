@@ -65,13 +65,17 @@ impl Swarm for Daemon {
         let JoinRequest { remote, token, advertise_addr, .. } = asked;
         let token = Zeroizing::new(token);
         let joined = self.join(remote, token, availability, &advertise_addr).await;
-        let done = joined.map_err(|error| status::of_init(&error))?;
-        let manager = self.manager().map_err(|error| status::of_call(&error))?;
-        Ok(Response::new(JoinResponse {
-            node_id: manager.node_id().to_string(),
-            role: NodeRole::Manager.into(),
-            done,
-        }))
+        let (role, done) = joined.map_err(|error| status::of_init(&error))?;
+        let node_id = match (self.manager(), self.worker()) {
+            (Ok(manager), _) => manager.node_id().to_string(),
+            (Err(_), Some(worker)) => worker.node_id().to_string(),
+            (Err(error), None) => return Err(status::of_call(&error)),
+        };
+        let role = match role {
+            Role::Worker => NodeRole::Worker,
+            Role::Manager => NodeRole::Manager,
+        };
+        Ok(Response::new(JoinResponse { node_id, role: role.into(), done }))
     }
 
     async fn leave(
@@ -104,6 +108,10 @@ impl Swarm for Daemon {
         match self.manager() {
             Ok(manager) => Ok(Response::new(screen::screen(&manager))),
             Err(CallError::Locked) => Ok(Response::new(screen::locked())),
+            Err(CallError::Worker) => {
+                let screen = self.worker().map(|worker| screen::working(&worker));
+                Ok(Response::new(screen.unwrap_or_default()))
+            }
             Err(error) => Err(status::of_call(&error)),
         }
     }
