@@ -15,7 +15,9 @@ fn code(answer: Result<Vec<u8>, Status>) -> Code {
 fn assert_shut_out(impostor: &Impostor, by: &[&Node], may: &[Who]) {
     for (_, _, path, who) in CALLS.iter().filter(|(.., who)| !may.contains(who)) {
         for node in by {
-            let code = code(impostor.call(node, path, &Empty {}));
+            let call = || code(impostor.call(node, path, &Empty {}));
+            // Connections of somebody who lost a right are closed, and a call may be on its way just then.
+            let code = Some(call()).filter(|code| *code != Code::Unknown).unwrap_or_else(call);
             assert_eq!(code, Code::PermissionDenied, "{path}, for {who:?}");
         }
     }
